@@ -1,0 +1,1 @@
+//! Targets: the interpreter and native CPU code.

@@ -1,0 +1,1 @@
+//! Hand schedules and micro-kernels in loop-nest form.

@@ -1,0 +1,1 @@
+//! Published systems, end to end.

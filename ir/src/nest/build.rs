@@ -1,0 +1,249 @@
+//! Building kernels: a small writer that keeps the tables and folds constants in indices.
+
+use super::*;
+
+/// A kernel under construction.
+///
+/// Loops and branches take a closure that writes their body; everything is appended where the writer
+/// stands.
+#[derive(Debug)]
+pub struct KernelBuilder {
+    kernel: Kernel,
+    /// The open statement lists, innermost last.
+    open: Vec<Vec<Stmt>>,
+}
+
+impl KernelBuilder {
+    /// Starts a kernel.
+    pub fn new(name: impl Into<String>) -> Self {
+        let kernel = Kernel {
+            name: name.into(),
+            dims: vec![],
+            buffers: vec![],
+            vars: vec![],
+            vals: vec![],
+            body: vec![],
+        };
+        KernelBuilder { kernel, open: vec![vec![]] }
+    }
+
+    /// The run-time dimension of this name, declared on first use.
+    pub fn dim(&mut self, name: &str) -> Index {
+        let at = self.kernel.dims.iter().position(|d| d == name).unwrap_or_else(|| {
+            self.kernel.dims.push(name.to_owned());
+            self.kernel.dims.len() - 1
+        });
+        Index::Dim(DimId(at as u32))
+    }
+
+    /// Declares a buffer. Parameters must all be declared before the first local.
+    pub fn buffer(
+        &mut self,
+        name: impl Into<String>,
+        dtype: DType,
+        len: impl Into<Index>,
+        space: Space,
+    ) -> BufId {
+        self.kernel.buffers.push(Buffer { name: name.into(), dtype, len: len.into(), space });
+        BufId(self.kernel.buffers.len() as u32 - 1)
+    }
+
+    /// What is known of a declared buffer.
+    pub fn info(&self, buf: BufId) -> &Buffer {
+        &self.kernel.buffers[buf.at()]
+    }
+
+    /// Changes where a parameter stands (an input found to be written as well).
+    pub fn set_space(&mut self, buf: BufId, space: Space) {
+        self.kernel.buffers[buf.at()].space = space;
+    }
+
+    fn push(&mut self, s: Stmt) {
+        if let Some(list) = self.open.last_mut() {
+            list.push(s);
+        }
+    }
+
+    fn block(&mut self, body: impl FnOnce(&mut Self)) -> Vec<Stmt> {
+        self.open.push(vec![]);
+        body(self);
+        self.open.pop().unwrap_or_default()
+    }
+
+    /// Writes `for name in lo..hi step step`.
+    pub fn for_step(
+        &mut self,
+        name: &str,
+        lo: impl Into<Index>,
+        hi: impl Into<Index>,
+        step: i64,
+        kind: AxisKind,
+        body: impl FnOnce(&mut Self, Index),
+    ) {
+        self.kernel.vars.push(name.to_owned());
+        let var = VarId(self.kernel.vars.len() as u32 - 1);
+        let body = self.block(|k| body(k, Index::Var(var)));
+        self.push(Stmt::For { var, lo: lo.into(), hi: hi.into(), step, kind, body });
+    }
+
+    /// Writes `for name in 0..hi`.
+    pub fn for_(
+        &mut self,
+        name: &str,
+        hi: impl Into<Index>,
+        kind: AxisKind,
+        body: impl FnOnce(&mut Self, Index),
+    ) {
+        self.for_step(name, 0, hi, 1, kind, body);
+    }
+
+    /// Writes a branch.
+    pub fn if_(&mut self, cond: Expr, then: impl FnOnce(&mut Self), otherwise: impl FnOnce(&mut Self)) {
+        let then = self.block(then);
+        let otherwise = self.block(otherwise);
+        self.push(Stmt::If { cond, then, otherwise });
+    }
+
+    /// Names a value.
+    pub fn let_(&mut self, dtype: DType, expr: Expr) -> ValId {
+        self.kernel.vals.push(dtype);
+        let val = ValId(self.kernel.vals.len() as u32 - 1);
+        self.push(Stmt::Let { val, expr });
+        val
+    }
+
+    /// Loads an element of an integer buffer to be used in indices.
+    pub fn load_index(&mut self, buf: BufId, index: impl Into<Index>) -> Index {
+        let dtype = self.info(buf).dtype;
+        Index::Val(self.let_(dtype, load(buf, index)))
+    }
+
+    /// Writes `buf[index] = value`.
+    pub fn store(&mut self, buf: BufId, index: impl Into<Index>, value: Expr) {
+        self.push(Stmt::Store { buf, index: index.into(), value });
+    }
+
+    /// Writes `buf[index] = op(buf[index], value)`.
+    pub fn accumulate(&mut self, op: ReduceOp, buf: BufId, index: impl Into<Index>, value: Expr) {
+        self.push(Stmt::Accumulate { op, buf, index: index.into(), value });
+    }
+
+    /// Sets every element of a local buffer.
+    pub fn fill(&mut self, buf: BufId, value: Literal) {
+        self.push(Stmt::Fill { buf, value });
+    }
+
+    /// Asks for a cache line.
+    pub fn prefetch(&mut self, buf: BufId, index: impl Into<Index>) {
+        self.push(Stmt::Prefetch { buf, index: index.into() });
+    }
+
+    /// The finished kernel.
+    pub fn finish(mut self) -> Kernel {
+        self.kernel.body = self.open.pop().unwrap_or_default();
+        self.kernel
+    }
+}
+
+/// `buf[index]`.
+pub fn load(buf: BufId, index: impl Into<Index>) -> Expr {
+    Expr::Load { buf, index: Box::new(index.into()) }
+}
+
+/// A scalar operation on two operands.
+pub fn op2(op: ScalarOp, a: Expr, b: Expr) -> Expr {
+    Expr::Op(op, vec![a, b])
+}
+
+/// A scalar operation on one operand.
+pub fn op1(op: ScalarOp, a: Expr) -> Expr {
+    Expr::Op(op, vec![a])
+}
+
+/// An f32 constant.
+pub fn f32c(value: f64) -> Expr {
+    Expr::Lit(Literal::float(DType::F32, value))
+}
+
+impl From<i64> for Index {
+    fn from(c: i64) -> Index {
+        Index::Const(c)
+    }
+}
+
+impl From<ValId> for Expr {
+    fn from(v: ValId) -> Expr {
+        Expr::Val(v)
+    }
+}
+
+impl From<Index> for Expr {
+    fn from(i: Index) -> Expr {
+        Expr::Index(Box::new(i))
+    }
+}
+
+impl Index {
+    /// The constant, where it is one.
+    pub fn as_const(&self) -> Option<i64> {
+        match self {
+            Index::Const(c) => Some(*c),
+            _ => None,
+        }
+    }
+
+    /// Quotient rounded down.
+    pub fn div(self, by: impl Into<Index>) -> Index {
+        match (self, by.into()) {
+            (a, Index::Const(1)) => a,
+            (Index::Const(a), Index::Const(b)) => Index::Const(a.div_euclid(b)),
+            (a, b) => Index::Div(Box::new(a), Box::new(b)),
+        }
+    }
+
+    /// Remainder, never negative.
+    pub fn rem(self, by: impl Into<Index>) -> Index {
+        match (self, by.into()) {
+            (_, Index::Const(1)) => Index::Const(0),
+            (Index::Const(a), Index::Const(b)) => Index::Const(a.rem_euclid(b)),
+            (a, b) => Index::Mod(Box::new(a), Box::new(b)),
+        }
+    }
+
+    /// The lesser.
+    pub fn min(self, other: impl Into<Index>) -> Index {
+        match (self, other.into()) {
+            (Index::Const(a), Index::Const(b)) => Index::Const(a.min(b)),
+            (a, b) => Index::Min(Box::new(a), Box::new(b)),
+        }
+    }
+
+    /// The greater.
+    pub fn max(self, other: impl Into<Index>) -> Index {
+        match (self, other.into()) {
+            (Index::Const(a), Index::Const(b)) => Index::Const(a.max(b)),
+            (a, b) => Index::Max(Box::new(a), Box::new(b)),
+        }
+    }
+}
+
+macro_rules! index_op {
+    ($trait:ident, $method:ident, $variant:ident, |$a:ident, $b:ident| $fold:expr, $left:expr, $right:expr) => {
+        impl<R: Into<Index>> std::ops::$trait<R> for Index {
+            type Output = Index;
+            fn $method(self, other: R) -> Index {
+                let (left, right): (Option<i64>, Option<i64>) = ($left, $right);
+                match (self, other.into()) {
+                    (Index::Const($a), Index::Const($b)) => Index::Const($fold),
+                    (Index::Const(a), b) if Some(a) == left => b,
+                    (a, Index::Const(b)) if Some(b) == right => a,
+                    (a, b) => Index::$variant(Box::new(a), Box::new(b)),
+                }
+            }
+        }
+    };
+}
+
+index_op!(Add, add, Add, |a, b| a.wrapping_add(b), Some(0), Some(0));
+index_op!(Sub, sub, Sub, |a, b| a.wrapping_sub(b), None, Some(0));
+index_op!(Mul, mul, Mul, |a, b| a.wrapping_mul(b), Some(1), Some(1));

@@ -1,6 +1,13 @@
 //! The intermediate representations of latentc: graphs of tensors, nests of loops, plans of launches, and
 //! the passes between them. No LLVM, no CUDA, no input or output here.
 
+pub mod array;
+pub mod diag;
+pub mod dim;
 pub mod dtype;
+pub mod graph;
 pub mod nest;
+pub mod ops;
+pub mod plan;
 pub mod scalar;
+pub mod types;

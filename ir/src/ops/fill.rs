@@ -1,0 +1,80 @@
+//! `fill`: a tensor with every element the same constant.
+
+use super::*;
+use crate::array::Array;
+use crate::dim::Dim;
+use crate::dtype::Literal;
+use crate::types::Shape;
+
+/// A constant tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fill {
+    /// The element.
+    pub value: Literal,
+    /// The sizes; empty for a scalar.
+    pub shape: Shape,
+}
+
+impl OpDef for Fill {
+    fn name(&self) -> &'static str {
+        "fill"
+    }
+
+    fn attrs(&self) -> Attrs {
+        let value = if self.value.dtype().is_float() {
+            Attr::Float(self.value.as_f64())
+        } else {
+            Attr::Int(self.value.as_i64())
+        };
+        vec![
+            ("value", value),
+            ("dtype", Attr::Word(self.value.dtype().name().to_owned())),
+            ("shape", Attr::Dims(self.shape.to_vec())),
+        ]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        if !operands.is_empty() {
+            return Err(format!("a fill takes no operand, {} found", operands.len()));
+        }
+        Ok(Types::from_iter([Type::tensor(self.value.dtype(), self.shape.iter().cloned())]))
+    }
+
+    fn eval(
+        &self,
+        _: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        let shape = sizes(&self.shape, dims)?;
+        let mut a = Array::zeros(self.value.dtype(), &shape);
+        for i in 0..a.len() {
+            a.set(i, self.value);
+        }
+        Ok(vec![Value::Tensor(a)])
+    }
+
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Ok(vec![])
+    }
+
+    fn class(&self) -> Class {
+        Class::Elementwise
+    }
+
+    fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
+        Cost { flops: Dim::constant(0), bytes: Dim::constant(0) }
+    }
+}
+
+/// Sizes as numbers, given the values of the symbols.
+pub fn sizes(shape: &[Dim], dims: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<usize>, EvalError> {
+    shape
+        .iter()
+        .map(|d| {
+            d.eval(dims)
+                .and_then(|v| usize::try_from(v).ok())
+                .ok_or_else(|| format!("the size {d} has no value in this run"))
+        })
+        .collect()
+}

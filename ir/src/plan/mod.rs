@@ -1,0 +1,114 @@
+//! The plan: buffers with places, and kernel launches in order. What a backend runs and a file can hold.
+
+use crate::dim::Symbol;
+use crate::dtype::DType;
+use crate::graph::InputKind;
+use crate::nest::Kernel;
+use crate::types::{Shape, Type};
+use std::sync::Arc;
+
+/// A program ready to be compiled for a target.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// Its name.
+    pub name: String,
+    /// Run-time sizes with their ranges; kernels name them in their `dims`.
+    pub dims: Vec<Arc<Symbol>>,
+    /// What a run takes or what is kept between runs, in the order of declaration.
+    pub inputs: Vec<InputDecl>,
+    /// What a run gives.
+    pub outputs: Vec<OutputDecl>,
+    /// Every buffer that a launch may name.
+    pub buffers: Vec<BufferDecl>,
+    /// The kernels; a kernel may be launched several times.
+    pub kernels: Vec<Kernel>,
+    /// The launches, in order.
+    pub launches: Vec<Launch>,
+    /// Bytes of the arena that temporaries share, for the greatest values of the dims.
+    pub arena_bytes: usize,
+}
+
+/// An input of a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputDecl {
+    /// Its name.
+    pub name: String,
+    /// Given with every run, or kept.
+    pub kind: InputKind,
+    /// Its type.
+    pub ty: Type,
+    /// For integer data: every element must lie in `0..bound` (checked once a run), where it is known.
+    pub bound: Option<crate::dim::Dim>,
+}
+
+/// An output of a program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputDecl {
+    /// Its name.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Sizes.
+    pub shape: Shape,
+}
+
+/// A buffer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BufferDecl {
+    /// A name for people.
+    pub name: String,
+    /// Element type.
+    pub dtype: DType,
+    /// Sizes.
+    pub shape: Shape,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// Where a buffer is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The dense input of this position in `inputs` (data given by the caller, or kept state, which launches
+    /// may write in place).
+    Input(usize),
+    /// A part of the CSR input of this position in `inputs`.
+    Csr {
+        /// Position in `inputs`.
+        input: usize,
+        /// Which array of it.
+        part: CsrPart,
+    },
+    /// The output of this position in `outputs`.
+    Output(usize),
+    /// The arena, from this byte on (a multiple of 64).
+    Arena {
+        /// First byte.
+        offset: usize,
+    },
+}
+
+/// The arrays of a CSR structure. For a symmetric pattern the transposed arrays are the plain ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum CsrPart {
+    /// Row pointers, i32 `[rows + 1]`.
+    Indptr,
+    /// Columns, i32 `[nnz]`.
+    Indices,
+    /// Row pointers of the transpose, i32 `[cols + 1]`.
+    TwinIndptr,
+    /// Columns of the transpose, i32 `[nnz]`.
+    TwinIndices,
+    /// Position in the original of each entry of the transpose, i32 `[nnz]`.
+    TwinEdges,
+}
+
+/// A kernel on buffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Position in `kernels`.
+    pub kernel: usize,
+    /// Position in `buffers` of each parameter of the kernel.
+    pub buffers: Vec<usize>,
+    /// Position in the program's `dims` of each dim of the kernel.
+    pub dims: Vec<usize>,
+}

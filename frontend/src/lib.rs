@@ -1,1 +1,3 @@
 //! The latentc DSL.
+
+pub use latentc_ir::philox;

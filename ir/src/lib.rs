@@ -8,6 +8,7 @@ pub mod dtype;
 pub mod graph;
 pub mod nest;
 pub mod ops;
+pub mod philox;
 pub mod plan;
 pub mod scalar;
 pub mod types;

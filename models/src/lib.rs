@@ -1,1 +1,3 @@
 //! Published systems, end to end.
+
+pub mod common;

@@ -1,0 +1,7 @@
+//! What every system shares: data sets, samplers, metrics, configuration and training runs.
+
+pub mod config;
+pub mod data;
+pub mod metrics;
+
+pub mod sampling;

@@ -157,9 +157,9 @@ impl Evaluator {
         ks.sort_unstable();
         ks.dedup();
         match (ks.first(), ks.last()) {
-            (None, _) | (_, None) => return Err(MetricError::NoLength),
-            (Some(0), _) => return Err(MetricError::ZeroLength),
-            (_, Some(&k)) if k > items => return Err(MetricError::LongerThanItems { k, items }),
+            (None, _) | (_, None) => Err(MetricError::NoLength),
+            (Some(0), _) => Err(MetricError::ZeroLength),
+            (_, Some(&k)) if k > items => Err(MetricError::LongerThanItems { k, items }),
             (_, Some(&width)) => {
                 let mut ideal = vec![0.0; width + 1];
                 for place in 1..=width {

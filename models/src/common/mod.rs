@@ -3,5 +3,5 @@
 pub mod config;
 pub mod data;
 pub mod metrics;
-
+pub mod run;
 pub mod sampling;

@@ -1,0 +1,93 @@
+//! Sine and cosine.
+
+use inkwell::FloatPredicate;
+use inkwell::module::Linkage;
+use inkwell::types::BasicType;
+use inkwell::values::InstructionOpcode as Op;
+
+use super::super::vector::{Ops, R, V, lanes};
+use crate::cpu::EmitError;
+
+/// Beyond it the reduction below loses bits, and the C library is asked.
+const FAR: f64 = 4e8;
+/// The leading 25 bits of pi, so that products with integers to 2^28 are exact in binary64.
+const PI_HI: f64 = 2.0 * 1.570_796_310_901_641_8;
+const PI_LO: f64 = 2.0 * 1.589_325_477_352_819_7e-8;
+/// Adding it to a small binary64 leaves the nearest integer in the low bits of the sum.
+const ROUNDER: f64 = 6_755_399_441_055_744.0;
+/// `(sin(r) - r) / r^3` on [-pi/2, pi/2].
+const SIN: [f64; 4] = [
+    2.608_315_980_978_659_4e-6,
+    -1.981_069_071_916_863_3e-4,
+    8.333_078_585_565_09e-3,
+    -1.666_665_971_279_144_4e-1,
+];
+
+impl<'c> Ops<'c> {
+    pub(crate) fn sin_f32(&self, x: V<'c>) -> R<'c> {
+        self.wave(x, "sin", 0.0)
+    }
+
+    pub(crate) fn cos_f32(&self, x: V<'c>) -> R<'c> {
+        self.wave(x, "cos", 0.5)
+    }
+
+    /// `sin` where `shift` is 0, `cos` where it is a half: `x` is brought within a quarter turn of
+    /// `(n + shift) pi`, and the sine of what remains gets the sign of that extremum or zero.
+    fn wave(&self, x: V<'c>, name: &'static str, shift: f64) -> R<'c> {
+        let (i32, f32, f64) =
+            (self.ctx.i32_type().into(), self.ctx.f32_type().into(), self.ctx.f64_type().into());
+        let d = self.cast(Op::FPExt, x, f64)?;
+        let turns = self.mad(d, self.f(d, std::f64::consts::FRAC_1_PI), self.f(d, -shift))?;
+        let t = self.add(turns, self.f(d, ROUNDER))?;
+        let n = self.add(self.sub(t, self.f(d, ROUNDER))?, self.f(d, shift))?;
+        let r = self.mad(n, self.f(d, -PI_HI), d)?;
+        let r = self.mad(n, self.f(d, -PI_LO), r)?;
+        let r = self.cast(Op::FPTrunc, r, f32)?;
+        let s = self.mul(r, r)?;
+        let y = self.mad(self.mul(self.poly(s, &SIN)?, s)?, r, r)?;
+        let parity = self.cast(Op::Trunc, self.bits(t, self.ctx.i64_type().into())?, i32)?;
+        let parity = if shift == 0.0 { parity } else { self.xor(parity, self.i(parity, 1))? };
+        let flip = self.shl(parity, self.i(parity, 31))?;
+        let near = self.bits(self.xor(self.bits(y, i32)?, flip)?, f32)?;
+
+        let size = self.intrinsic("llvm.fabs", &[x])?;
+        let far = self.any(self.fcmp(FloatPredicate::OGT, size, self.f(x, FAR))?)?;
+        let b = &self.builder;
+        let no_block = || EmitError::internal("no open block");
+        let here = b.get_insert_block().ok_or_else(no_block)?;
+        let function = here.get_parent().ok_or_else(no_block)?;
+        let slow = self.ctx.append_basic_block(function, "far");
+        let next = self.ctx.append_basic_block(function, "near");
+        b.build_conditional_branch(far, slow, next)?;
+        b.position_at_end(slow);
+        let from_library = self.far_wave(x, name)?;
+        b.build_unconditional_branch(next)?;
+        b.position_at_end(next);
+        let phi = b.build_phi(x.get_type(), "")?;
+        phi.add_incoming(&[(&near, here), (&from_library, slow)]);
+        Ok(phi.as_basic_value())
+    }
+
+    /// The C library's function in binary64 on every lane, as a function of its own.
+    fn far_wave(&self, x: V<'c>, name: &'static str) -> R<'c> {
+        let symbol = format!("latentc.{name}.{}", lanes(x));
+        if let Some(f) = self.module.get_function(&symbol) {
+            return self.call_function(f, &[x]);
+        }
+        let ty = x.get_type();
+        let f = self.module.add_function(&symbol, ty.fn_type(&[ty.into()], false), Some(Linkage::Internal));
+        crate::cpu::emit::mark_function(self.ctx, f, 32 * lanes(x));
+        let caller = self.builder.get_insert_block();
+        self.builder.position_at_end(self.ctx.append_basic_block(f, "entry"));
+        let argument =
+            f.get_first_param().ok_or_else(|| EmitError::internal("a function without its parameter"))?;
+        let wide = self.cast(Op::FPExt, argument, self.ctx.f64_type().into())?;
+        let r = self.cast(Op::FPTrunc, self.libm(name, &[wide])?, self.ctx.f32_type().into())?;
+        self.builder.build_return(Some(&r))?;
+        if let Some(caller) = caller {
+            self.builder.position_at_end(caller);
+        }
+        self.call_function(f, &[x])
+    }
+}

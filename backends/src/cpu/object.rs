@@ -1,0 +1,156 @@
+//! Passes and code generation: kernels to object bytes, and the texts in between for those who look.
+//!
+//! The unit is the object file: it is what the disk cache keeps, what the loader takes and what an
+//! ahead-of-time build links. Kernels are spread over a few modules, each compiled by a worker with an LLVM
+//! context of its own.
+
+use inkwell::OptimizationLevel;
+use inkwell::context::Context;
+use inkwell::module::Module;
+use inkwell::passes::PassBuilderOptions;
+use inkwell::targets::{FileType, TargetMachine};
+use latentc_ir::nest::{AxisKind, Expr, Index, Kernel, Stmt};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::EmitError;
+use super::emit::emit_module;
+use super::isa::Isa;
+
+/// The passes: vectors and unrolling are written out by the emitter, so what is left is promotion to
+/// registers, folding, and moving what does not change out of loops.
+const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
+                      loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dse,adce,simplifycfg)";
+const LEVEL: OptimizationLevel = OptimizationLevel::Default;
+
+/// Machine code of some kernels, in the object format of its target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// The object file.
+    pub bytes: Vec<u8>,
+    /// The kernels in it, by name; each is a symbol.
+    pub kernels: Vec<String>,
+}
+
+/// What compilation makes of some kernels, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// LLVM IR as emitted.
+    pub ir: String,
+    /// LLVM IR after the passes.
+    pub optimised: String,
+    /// Assembly of the target.
+    pub assembly: String,
+}
+
+/// Compiles kernels to objects on up to `threads` threads.
+///
+/// The objects come in a fixed order that depends on the kernels and `threads` alone; the code of a kernel
+/// does not depend on which others it is compiled with.
+pub fn compile_objects(kernels: &[Kernel], isa: &Isa, threads: usize) -> Result<Vec<Object>, EmitError> {
+    let mut names = rustc_hash::FxHashSet::default();
+    if let Some(twice) = kernels.iter().find(|k| !names.insert(k.name.as_str())) {
+        return Err(EmitError::DuplicateName { kernel: twice.name.clone() });
+    }
+    let groups = spread(kernels, threads.max(1) * 2);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = vec![];
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(at) else { return done };
+            done.push((at, compile_group(group, isa)));
+        }
+    };
+    let mut results = if threads <= 1 || groups.len() <= 1 {
+        work()
+    } else {
+        std::thread::scope(|s| {
+            let workers: Vec<_> = (0..threads.min(groups.len())).map(|_| s.spawn(work)).collect();
+            let mut all = vec![];
+            for w in workers {
+                match w.join() {
+                    Ok(part) => all.extend(part),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            all
+        })
+    };
+    results.sort_by_key(|(at, _)| *at);
+    results.into_iter().map(|(_, r)| r).collect()
+}
+
+/// Compiles kernels and keeps every text on the way.
+pub fn inspect(kernels: &[Kernel], isa: &Isa) -> Result<Listing, EmitError> {
+    let machine = isa.machine(LEVEL)?;
+    let ctx = Context::create();
+    let refs: Vec<&Kernel> = kernels.iter().collect();
+    let module = emit_module(&ctx, &refs, isa, &machine)?;
+    let ir = module.print_to_string().to_string();
+    optimise(&module, &machine)?;
+    let optimised = module.print_to_string().to_string();
+    machine.set_asm_verbosity(true);
+    let assembly = machine.write_to_memory_buffer(&module, FileType::Assembly)?;
+    Ok(Listing { ir, optimised, assembly: String::from_utf8_lossy(assembly.as_slice()).into_owned() })
+}
+
+fn compile_group(group: &[&Kernel], isa: &Isa) -> Result<Object, EmitError> {
+    let machine = isa.machine(LEVEL)?;
+    let ctx = Context::create();
+    let module = emit_module(&ctx, group, isa, &machine)?;
+    optimise(&module, &machine)?;
+    let object = machine.write_to_memory_buffer(&module, FileType::Object)?;
+    Ok(Object { bytes: object.as_slice().to_vec(), kernels: group.iter().map(|k| k.name.clone()).collect() })
+}
+
+/// Verifies the module (LLVM ends the process on a broken one) and runs the passes.
+fn optimise(module: &Module, machine: &TargetMachine) -> Result<(), EmitError> {
+    module.verify()?;
+    module.run_passes(PASSES, machine, PassBuilderOptions::create())?;
+    Ok(())
+}
+
+/// Divides kernels into at most `count` groups of about equal work, largest first.
+fn spread(kernels: &[Kernel], count: usize) -> Vec<Vec<&Kernel>> {
+    let mut order: Vec<(u64, &Kernel)> = kernels.iter().map(|k| (statements(&k.body), k)).collect();
+    order.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.name.cmp(&b.1.name)));
+    let mut groups: Vec<(u64, Vec<&Kernel>)> = vec![(0, vec![]); count.min(kernels.len())];
+    for (size, k) in order {
+        if let Some(least) = groups.iter_mut().min_by_key(|g| g.0) {
+            least.0 += size;
+            least.1.push(k);
+        }
+    }
+    groups.into_iter().map(|(_, g)| g).collect()
+}
+
+/// About how much code a list of statements becomes: unrolled loops count every turn.
+fn statements(body: &[Stmt]) -> u64 {
+    body.iter()
+        .map(|s| match s {
+            Stmt::For { lo, hi, step, kind, body, .. } => {
+                let turns = match (kind, lo, hi) {
+                    (AxisKind::Unroll, Index::Const(lo), Index::Const(hi)) => {
+                        (hi.saturating_sub(*lo) / (*step).max(1)).clamp(1, 1024) as u64
+                    }
+                    (AxisKind::Vector(_), ..) => 2,
+                    _ => 1,
+                };
+                turns.saturating_mul(statements(body)).saturating_add(4)
+            }
+            Stmt::If { cond, then, otherwise } => nodes(cond) + statements(then) + statements(otherwise) + 4,
+            Stmt::Let { expr: e, .. } | Stmt::Store { value: e, .. } | Stmt::Accumulate { value: e, .. } => {
+                nodes(e) + 2
+            }
+            Stmt::Fill { .. } | Stmt::Prefetch { .. } => 2,
+        })
+        .fold(0, u64::saturating_add)
+}
+
+fn nodes(e: &Expr) -> u64 {
+    match e {
+        Expr::Op(_, args) => 1 + args.iter().map(nodes).sum::<u64>(),
+        Expr::Cast(_, x) => 1 + nodes(x),
+        _ => 1,
+    }
+}

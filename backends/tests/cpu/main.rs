@@ -1,0 +1,9 @@
+//! Compiled kernels against plain loops: what the emitter makes of every statement, operation and type.
+#![cfg(feature = "llvm")]
+
+mod elementwise;
+mod errors;
+mod harness;
+mod loops;
+mod maths;
+mod tiles;

@@ -348,6 +348,12 @@ impl From<i64> for Dim {
     }
 }
 
+impl From<i32> for Dim {
+    fn from(value: i32) -> Dim {
+        Dim::constant(i64::from(value))
+    }
+}
+
 impl From<usize> for Dim {
     fn from(value: usize) -> Dim {
         Dim::constant(i64::try_from(value).unwrap_or(i64::MAX))

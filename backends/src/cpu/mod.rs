@@ -6,7 +6,7 @@
 //!
 //! Vectors are explicit in the nest and stay so: `emit` writes `<n x T>` code, and LLVM's vectoriser is not
 //! run. No operation carries a fast-math flag, so compiled code gives what the nest's interpreter gives but
-//! for the polynomials of [`math`], whose errors are stated there.
+//! for the polynomials of `math`, whose errors are stated there.
 
 mod emit;
 pub mod isa;

@@ -4,6 +4,8 @@
 //! port and the operand position) are kept equal to it by the few functions that change the graph, so that
 //! petgraph's algorithms work. Pure nodes are hash-consed at insertion.
 
+pub mod build;
+
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;
 use crate::dtype::{DType, Literal};
@@ -92,6 +94,9 @@ pub struct Graph {
     pub outputs: Vec<(String, Operand)>,
     /// New values of parameters and state, by the name of the input.
     pub updates: Vec<(String, Operand)>,
+    /// The place that the functions of [`build`] give to what they add: that of the user's line whose
+    /// derivative or expansion is being written.
+    pub at: Option<Span>,
 }
 
 impl Graph {

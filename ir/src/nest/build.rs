@@ -193,7 +193,7 @@ impl Index {
     }
 
     /// Quotient rounded down.
-    pub fn div(self, by: impl Into<Index>) -> Index {
+    pub fn floor_div(self, by: impl Into<Index>) -> Index {
         match (self, by.into()) {
             (a, Index::Const(1)) => a,
             (Index::Const(a), Index::Const(b)) => Index::Const(a.div_euclid(b)),
@@ -202,7 +202,7 @@ impl Index {
     }
 
     /// Remainder, never negative.
-    pub fn rem(self, by: impl Into<Index>) -> Index {
+    pub fn modulo(self, by: impl Into<Index>) -> Index {
         match (self, by.into()) {
             (_, Index::Const(1)) => Index::Const(0),
             (Index::Const(a), Index::Const(b)) => Index::Const(a.rem_euclid(b)),

@@ -5,13 +5,40 @@
 //! cost, text.
 
 use crate::array::Value;
+use crate::dim::{Dim, Proof};
+use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
-use crate::types::Type;
+use crate::scalar::Signature;
+use crate::types::{TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
+pub mod broadcast;
+pub mod cast;
+pub mod concat;
+pub mod csr_degree;
+pub mod dropout;
+pub mod elementwise;
 pub mod fill;
+pub mod gather_rows;
 pub mod input;
+pub mod log_sum_exp;
+pub mod matmul;
+pub mod pad;
+pub mod permute;
+pub mod random;
+pub mod reduce;
+pub mod reshape;
+pub mod row_sparse;
+pub mod scatter_rows;
+pub mod score_top_k;
+pub mod sddmm;
+pub mod segment_sum;
+pub mod segments;
+pub mod slice;
+pub mod softmax;
+pub mod spmm;
+pub mod top_k;
 
 /// Types of the results of a node.
 pub type Types = SmallVec<[Type; 1]>;
@@ -163,4 +190,163 @@ macro_rules! registry {
 registry! {
     input::Input,
     fill::Fill,
+    random::Random,
+    elementwise::Elementwise,
+    cast::Cast,
+    broadcast::Broadcast,
+    reshape::Reshape,
+    permute::Permute,
+    slice::Slice,
+    concat::Concat,
+    pad::Pad,
+    reduce::Reduce,
+    matmul::Matmul,
+    gather_rows::GatherRows,
+    scatter_rows::ScatterRows,
+    row_sparse::RowSparse,
+    row_sparse::RowSparseParts,
+    segments::Segments,
+    segment_sum::SegmentSum,
+    spmm::Spmm,
+    sddmm::Sddmm,
+    csr_degree::CsrDegree,
+    top_k::TopK,
+    score_top_k::ScoreTopK,
+    dropout::Dropout,
+    softmax::Softmax,
+    log_sum_exp::LogSumExp,
+}
+
+/// Axes of a tensor.
+pub type Axes = SmallVec<[usize; 4]>;
+
+/// One result.
+fn one(ty: Type) -> Types {
+    Types::from_iter([ty])
+}
+
+/// The operands as so many tensors.
+fn tensors<'a>(name: &str, count: usize, operands: &'a [Type]) -> Result<Vec<&'a TensorType>, String> {
+    let found: Option<Vec<&TensorType>> = operands.iter().map(Type::as_tensor).collect();
+    match found {
+        Some(t) if t.len() == count => Ok(t),
+        _ => Err(format!(
+            "`{name}` takes {count} tensor{}, {} found",
+            if count == 1 { "" } else { "s" },
+            list(operands)
+        )),
+    }
+}
+
+/// A list whose length has been checked, as an array.
+fn fixed<const N: usize, T>(list: Vec<T>) -> [T; N] {
+    match list.try_into() {
+        Ok(array) => array,
+        Err(_) => unreachable!("the length has been checked"),
+    }
+}
+
+/// Types for messages.
+fn list(types: &[Type]) -> String {
+    match types {
+        [] => "nothing".to_owned(),
+        types => types.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn same_shape(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
+    let equal =
+        a.rank() == b.rank() && a.shape.iter().zip(&b.shape).all(|(x, y)| x.eq_proof(y) == Proof::True);
+    if equal {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` takes operands of one shape, {} and {} found",
+        shape_text(&a.shape),
+        shape_text(&b.shape)
+    ))
+}
+
+fn same_dim(name: &str, what: &str, a: &Dim, that: &str, b: &Dim) -> Result<(), String> {
+    match a.eq_proof(b) {
+        Proof::True => Ok(()),
+        Proof::False => Err(format!("`{name}`: {what} is {a}, but {that} is {b}")),
+        Proof::Unknown => {
+            Err(format!("`{name}`: {what} is {a} and {that} is {b}, which cannot be shown equal"))
+        }
+    }
+}
+
+fn axis_size<'a>(name: &str, t: &'a TensorType, axis: usize) -> Result<&'a Dim, String> {
+    t.shape.get(axis).ok_or_else(|| {
+        format!("`{name}` along axis {axis}, the operand has {} axes: {}", t.rank(), shape_text(&t.shape))
+    })
+}
+
+fn ascending(name: &str, what: &str, axes: &[usize], rank: usize) -> Result<(), String> {
+    if axes.is_sorted_by(|a, b| a < b) && axes.last().is_none_or(|a| *a < rank) {
+        Ok(())
+    } else {
+        Err(format!("`{name}`: {what} {axes:?} must be ascending and below {rank}"))
+    }
+}
+
+fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(), String> {
+    if ids.dtype != crate::dtype::DType::I32 || ids.rank() != 1 || values.rank() == 0 {
+        return Err(format!(
+            "`{name}` takes i32 ids of one axis and values of at least one, {}{} and {}{} found",
+            ids.dtype,
+            shape_text(&ids.shape),
+            values.dtype,
+            shape_text(&values.shape)
+        ));
+    }
+    same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
+}
+
+fn ints(axes: &[usize]) -> Vec<i64> {
+    axes.iter().map(|a| *a as i64).collect()
+}
+
+fn literal_attr(value: Literal) -> Attr {
+    if value.dtype().is_float() { Attr::Float(value.as_f64()) } else { Attr::Int(value.as_i64()) }
+}
+
+fn zero_flops() -> Dim {
+    Dim::constant(0)
+}
+
+/// Number of elements of a tensor, of listed elements of a row-sparse value, of entries of a pattern.
+pub fn elements(ty: &Type) -> Dim {
+    match ty {
+        Type::Tensor(t) => t.elements(),
+        Type::Csr(c) => c.nnz.clone(),
+        Type::RowSparse(r) => &r.count * &crate::types::product(&r.shape[1..]),
+    }
+}
+
+/// Bytes of a value in memory; of a pattern, those of one direction.
+pub fn bytes_of(ty: &Type) -> Dim {
+    match ty {
+        Type::Tensor(t) => &t.elements() * &t.dtype.size().into(),
+        Type::Csr(c) => &(&c.nnz + &c.rows) * &4.into(),
+        Type::RowSparse(r) => &(&elements(ty) * &r.dtype.size().into()) + &(&r.count * &4.into()),
+    }
+}
+
+fn traffic(operands: &[Type], results: &[Type]) -> Dim {
+    operands.iter().chain(results).fold(Dim::constant(0), |sum, t| &sum + &bytes_of(t))
+}
+
+fn nnz(csr: &Type) -> Dim {
+    csr.as_csr().map_or_else(|| 0.into(), |c| c.nnz.clone())
+}
+
+/// Elements of a row of a tensor.
+fn width(ty: &Type) -> Dim {
+    ty.as_tensor().and_then(|t| t.shape.get(1..)).map_or_else(|| 1.into(), crate::types::product)
+}
+
+fn rows_of(ty: &Type) -> Dim {
+    ty.as_tensor().and_then(|t| t.shape.first().cloned()).unwrap_or_else(|| 1.into())
 }

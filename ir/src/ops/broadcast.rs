@@ -1,0 +1,67 @@
+//! `broadcast`: repeats a tensor along new axes.
+
+use super::*;
+use crate::types::{Shape, shape_text};
+
+/// Axis `i` of the operand becomes axis `axes[i]` of the result; along the other axes elements repeat.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Broadcast {
+    /// Sizes of the result.
+    pub shape: Shape,
+    /// Where the axes of the operand go, ascending.
+    pub axes: Axes,
+}
+
+impl OpDef for Broadcast {
+    fn name(&self) -> &'static str {
+        "broadcast"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("shape", Attr::Dims(self.shape.to_vec())), ("axes", Attr::Ints(ints(&self.axes)))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [x] = fixed(tensors("broadcast", 1, operands)?);
+        ascending("broadcast", "axes", &self.axes, self.shape.len())?;
+        if self.axes.len() != x.rank() {
+            return Err(format!(
+                "`broadcast` places {} axes, the operand has {}: {}",
+                self.axes.len(),
+                x.rank(),
+                shape_text(&x.shape)
+            ));
+        }
+        for (i, a) in self.axes.iter().enumerate() {
+            same_dim(
+                "broadcast",
+                &format!("axis {i} of the operand"),
+                &x.shape[i],
+                &format!("axis {a} of the result"),
+                &self.shape[*a],
+            )?;
+        }
+        Ok(one(Type::tensor(x.dtype, self.shape.iter().cloned())))
+    }
+
+    fn eval(
+        &self,
+        _operands: &[&Value],
+        _types: &[Type],
+        _dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        Err("eval is not written".to_owned())
+    }
+
+    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable("vjp is not written".to_owned()))
+    }
+
+    fn class(&self) -> Class {
+        Class::Injective
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        Cost { flops: zero_flops(), bytes: traffic(operands, results) }
+    }
+}

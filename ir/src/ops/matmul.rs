@@ -1,0 +1,94 @@
+//! `matmul`: products of matrices, batched over leading axes.
+
+use super::*;
+use crate::dim::Dim;
+use crate::types::shape_text;
+
+/// `[.., m, k] x [.., k, n] -> [.., m, n]`, either operand transposed on request; leading axes are equal.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Matmul {
+    /// The first operand is `[.., k, m]`.
+    pub transpose_a: bool,
+    /// The second operand is `[.., n, k]`.
+    pub transpose_b: bool,
+}
+
+impl OpDef for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("transpose", Attr::Ints(vec![i64::from(self.transpose_a), i64::from(self.transpose_b)]))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [a, b] = fixed(tensors("matmul", 2, operands)?);
+        let text = || format!("{}{} and {}{}", a.dtype, shape_text(&a.shape), b.dtype, shape_text(&b.shape));
+        if a.rank() < 2 || a.rank() != b.rank() {
+            return Err(format!("`matmul` takes two operands of one rank, at least 2; {} found", text()));
+        }
+        if a.dtype != b.dtype || !a.dtype.is_float() {
+            return Err(format!(
+                "`matmul` takes operands of one float type, {} found; insert a cast",
+                text()
+            ));
+        }
+        let r = a.rank();
+        for i in 0..r - 2 {
+            same_dim(
+                "matmul",
+                &format!("axis {i} of the first operand"),
+                &a.shape[i],
+                "that of the second",
+                &b.shape[i],
+            )?;
+        }
+        let (m, ka) = if self.transpose_a { (r - 1, r - 2) } else { (r - 2, r - 1) };
+        let (kb, n) = if self.transpose_b { (r - 1, r - 2) } else { (r - 2, r - 1) };
+        same_dim(
+            "matmul",
+            &format!("axis {ka} of the first operand"),
+            &a.shape[ka],
+            &format!("axis {kb} of the second"),
+            &b.shape[kb],
+        )?;
+        let shape = a.shape[..r - 2].iter().cloned().chain([a.shape[m].clone(), b.shape[n].clone()]);
+        Ok(one(Type::tensor(a.dtype, shape)))
+    }
+
+    fn eval(
+        &self,
+        _operands: &[&Value],
+        _types: &[Type],
+        _dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        Err("eval is not written".to_owned())
+    }
+
+    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable("vjp is not written".to_owned()))
+    }
+
+    fn class(&self) -> Class {
+        Class::Contract
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        Cost {
+            flops: &(&elements(&results[0]) * &inner(&operands[0], self.transpose_a)) * &2.into(),
+            bytes: traffic(operands, results),
+        }
+    }
+}
+
+/// The size that is summed over.
+fn inner(a: &Type, transposed: bool) -> Dim {
+    let shape = a.as_tensor().map(|t| t.shape.as_slice()).unwrap_or_default();
+    shape
+        .len()
+        .checked_sub(if transposed { 2 } else { 1 })
+        .and_then(|i| shape.get(i))
+        .cloned()
+        .unwrap_or_else(|| 1.into())
+}

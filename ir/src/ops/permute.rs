@@ -1,0 +1,55 @@
+//! `permute`: puts axes in another order.
+
+use super::*;
+
+/// Axis `i` of the result is axis `axes[i]` of the operand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Permute {
+    /// A permutation of the axes.
+    pub axes: Axes,
+}
+
+impl OpDef for Permute {
+    fn name(&self) -> &'static str {
+        "permute"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("axes", Attr::Ints(ints(&self.axes)))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [x] = fixed(tensors("permute", 1, operands)?);
+        let mut sorted = self.axes.clone();
+        sorted.sort_unstable();
+        if sorted.iter().copied().ne(0..x.rank()) {
+            return Err(format!(
+                "`permute` needs each of the axes 0..{} once, {:?} found",
+                x.rank(),
+                self.axes.as_slice()
+            ));
+        }
+        Ok(one(Type::tensor(x.dtype, self.axes.iter().map(|a| x.shape[*a].clone()))))
+    }
+
+    fn eval(
+        &self,
+        _operands: &[&Value],
+        _types: &[Type],
+        _dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        Err("eval is not written".to_owned())
+    }
+
+    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable("vjp is not written".to_owned()))
+    }
+
+    fn class(&self) -> Class {
+        Class::Injective
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        Cost { flops: zero_flops(), bytes: traffic(operands, results) }
+    }
+}

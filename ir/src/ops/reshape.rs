@@ -1,0 +1,49 @@
+//! `reshape`: the same elements in row-major order with other sizes.
+
+use super::*;
+use crate::types::{Shape, product};
+
+/// Gives the elements other sizes; their number stays.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reshape {
+    /// Sizes of the result.
+    pub shape: Shape,
+}
+
+impl OpDef for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("shape", Attr::Dims(self.shape.to_vec()))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [x] = fixed(tensors("reshape", 1, operands)?);
+        let (from, to) = (x.elements(), product(&self.shape));
+        same_dim("reshape", "the number of elements of the operand", &from, "that of the result", &to)?;
+        Ok(one(Type::tensor(x.dtype, self.shape.iter().cloned())))
+    }
+
+    fn eval(
+        &self,
+        _operands: &[&Value],
+        _types: &[Type],
+        _dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        Err("eval is not written".to_owned())
+    }
+
+    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable("vjp is not written".to_owned()))
+    }
+
+    fn class(&self) -> Class {
+        Class::Injective
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        Cost { flops: zero_flops(), bytes: traffic(operands, results) }
+    }
+}

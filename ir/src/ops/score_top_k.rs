@@ -1,0 +1,81 @@
+//! `score_top_k`: the best items of each query by dot product, without those it already has.
+
+use super::*;
+use crate::dim::Dim;
+use crate::dtype::DType;
+
+/// `(queries [q, d], items [n, d], seen csr [users, n], users i32 [q]) -> (scores [q, k], ids i32 [q, k])`: the `k` items of greatest `queries[i] . items[j]` that row `users[i]` of `seen` does not hold; greatest first, equal scores by lower id, NaN scores never; where there are fewer, id -1 and score -inf. The scores of all items are never stored.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ScoreTopK {
+    /// How many.
+    pub k: usize,
+}
+
+impl OpDef for ScoreTopK {
+    fn name(&self) -> &'static str {
+        "score_top_k"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("k", Attr::Int(self.k as i64))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [Type::Tensor(q), Type::Tensor(items), Type::Csr(seen), Type::Tensor(users)] = operands else {
+            return Err(format!(
+                "`score_top_k` takes queries, items, a CSR pattern and users, {} found",
+                list(operands)
+            ));
+        };
+        if q.rank() != 2
+            || items.rank() != 2
+            || q.dtype != DType::F32
+            || items.dtype != DType::F32
+            || users.dtype != DType::I32
+            || users.rank() != 1
+        {
+            return Err(format!(
+                "`score_top_k` takes f32 matrices of queries and items, and i32 users of one axis, {} found",
+                list(operands)
+            ));
+        }
+        same_dim("score_top_k", "axis 1 of the queries", &q.shape[1], "that of the items", &items.shape[1])?;
+        same_dim("score_top_k", "axis 0 of the queries", &q.shape[0], "that of the users", &users.shape[0])?;
+        same_dim(
+            "score_top_k",
+            "axis 0 of the items",
+            &items.shape[0],
+            "the columns of the pattern",
+            &seen.cols,
+        )?;
+        if self.k == 0 {
+            return Err("`score_top_k` of 0 items; k must be at least 1".to_owned());
+        }
+        let shape = || [q.shape[0].clone(), Dim::from(self.k)];
+        Ok(Types::from_iter([Type::tensor(DType::F32, shape()), Type::tensor(DType::I32, shape())]))
+    }
+
+    fn eval(
+        &self,
+        _operands: &[&Value],
+        _types: &[Type],
+        _dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        Err("eval is not written".to_owned())
+    }
+
+    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable("vjp is not written".to_owned()))
+    }
+
+    fn class(&self) -> Class {
+        Class::Opaque
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        Cost {
+            flops: &elements(&operands[0]) * &(&rows_of(&operands[1]) * &2.into()),
+            bytes: traffic(operands, results),
+        }
+    }
+}

@@ -2,11 +2,14 @@
 //! the passes between them. No LLVM, no CUDA, no input or output here.
 
 pub mod array;
+pub mod csr;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
 pub mod fuse;
+pub mod grad;
 pub mod graph;
+pub mod interp;
 pub mod lower;
 pub mod nest;
 pub mod ops;

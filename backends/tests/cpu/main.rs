@@ -3,7 +3,9 @@
 
 mod elementwise;
 mod errors;
+mod gemm;
 mod harness;
 mod loops;
 mod maths;
+mod schedules;
 mod tiles;

@@ -5,11 +5,14 @@
 //! kernels to launch in order, which operand, result or temporary each parameter is, and the temporaries'
 //! lengths. Nothing here compiles or runs; a backend does. See `ARCHITECTURE.md` of this crate.
 
+mod lists;
 pub mod machine;
 pub mod matmul;
 pub mod schedule;
+pub mod score_top_k;
 pub mod tile;
 
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp, size};
-pub use tile::{Tile, row_tiles, tile_product};
+pub use score_top_k::score_top_k;
+pub use tile::{Tile, heights, row_tiles, tile_product};

@@ -93,18 +93,10 @@ pub fn each_sum(k: &mut KernelBuilder, tile: Tile, body: impl Fn(&mut KernelBuil
     });
 }
 
-/// Covers the rows `lo..hi` with tiles of `rows` rows, and what remains with lower ones: `body(k, first row,
-/// rows)` writes the code of one height. `rest` is the number of remaining rows where it is known (they are
-/// then one tile); otherwise heights halve down to 1.
-pub fn row_tiles(
-    k: &mut KernelBuilder,
-    lo: Index,
-    hi: Index,
-    rows: i64,
-    rest: Option<i64>,
-    body: impl Fn(&mut KernelBuilder, Index, i64),
-) {
-    let heights: Vec<i64> = match rest {
+/// Heights of tiles that cover any number of rows: `rows`, and what remains in one tile where its number is
+/// known, else in halves down to 1.
+pub fn heights(rows: i64, rest: Option<i64>) -> Vec<i64> {
+    match rest {
         Some(0) => vec![rows],
         Some(rest) => vec![rows, rest],
         None => {
@@ -113,11 +105,21 @@ pub fn row_tiles(
             });
             std::iter::once(rows).chain(halves.filter(|h| (1..rows).contains(h))).collect()
         }
-    };
+    }
+}
+
+/// Covers the rows `lo..hi` with tiles of these heights, each as often as it fits into what the ones before
+/// it left; the last divides what is left. `body(k, first row, rows)` writes the code of one height.
+pub fn row_tiles(
+    k: &mut KernelBuilder,
+    lo: Index,
+    hi: Index,
+    heights: &[i64],
+    body: impl Fn(&mut KernelBuilder, Index, i64),
+) {
     let mut from = lo;
-    let last = heights.len() - 1;
-    for (at, height) in heights.into_iter().enumerate() {
-        let end = if at == last {
+    for (at, height) in heights.iter().copied().enumerate() {
+        let end = if at + 1 == heights.len() {
             hi.clone()
         } else {
             from.clone() + (hi.clone() - from.clone()).floor_div(height) * height

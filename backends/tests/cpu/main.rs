@@ -8,4 +8,5 @@ mod harness;
 mod loops;
 mod maths;
 mod schedules;
+mod score_top_k;
 mod tiles;

@@ -93,16 +93,20 @@ fn value(i: &Index, dims: &[i64]) -> i64 {
     }
 }
 
-/// Instructions of a schedule's kernels that move vectors to or from the stack, per kernel: register arrays
-/// that did not stay in registers. Stack buffers count too, so kernels with them are compared by number.
-pub fn stack_moves(schedule: &Schedule, isa: &Isa) -> Vec<(String, usize)> {
+/// For each kernel of a schedule, the instructions that put a vector register aside on the stack or take it
+/// back, by the compiler's own remarks in the assembly.
+pub fn spills(schedule: &Schedule, isa: &Isa) -> Vec<(String, usize)> {
+    // On aarch64 halves of vectors and pairs of other registers are saved for the caller: not counted.
+    let vector = |l: &str| {
+        (l.contains("Spill") || l.contains("Reload"))
+            && l.split([' ', ',', '\t', '%', '{']).any(|word| {
+                let number = ["xmm", "ymm", "zmm", "q"].iter().find_map(|r| word.strip_prefix(r));
+                number.is_some_and(|n| n.parse::<u32>().is_ok())
+            })
+    };
     let count = |kernel: &Kernel| {
         let text = inspect(std::slice::from_ref(kernel), isa).unwrap();
-        text.assembly
-            .lines()
-            .filter(|l| (l.contains("mm") && l.contains("(%rsp)")) || (l.contains("[sp") && l.contains("q")))
-            .filter(|l| !l.trim_start().starts_with("stp") && !l.trim_start().starts_with("ldp"))
-            .count()
+        text.assembly.lines().filter(|l| vector(l)).count()
     };
     schedule.steps.iter().map(|s| (s.kernel.name.clone(), count(&s.kernel))).collect()
 }

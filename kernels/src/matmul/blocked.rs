@@ -17,7 +17,7 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::product;
 
 use super::{Shape, View};
-use crate::tile::{Tile, clear, each_sum, row_tiles, tile_product};
+use crate::tile::{Tile, clear, each_sum, heights, row_tiles, tile_product};
 use crate::{Arg, Machine, Schedule, Step, Temp, size};
 
 /// The inner size that one sum in registers runs over; beyond it there are pieces of equal length. 16-bit
@@ -84,11 +84,12 @@ pub fn blocked(name: &str, s: &Shape, machine: &Machine) -> Schedule {
     Schedule { temps: vec![temp], steps: vec![pack, multiply] }
 }
 
-/// Copies the right operand into panels of `tile.cols` columns.
-fn pack_kernel(name: &str, s: &Shape, tile: Tile) -> Kernel {
+/// Copies the right operand into panels `[k][tile.cols]`, with zeros beyond the last column; `m` plays no
+/// part.
+pub(crate) fn pack_kernel(name: &str, s: &Shape, tile: Tile) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let z = Sizes::of(k, s);
+    let z = Sizes { m: 0.into(), batch: size(k, &s.batch), n: size(k, &s.n), k: size(k, &s.k) };
     let cols = tile.cols;
     let panels = ceil_div(z.n.clone(), cols);
     let b = k.buffer("b", s.dtype, z.batch.clone() * z.k.clone() * z.n.clone(), Space::In);
@@ -159,7 +160,7 @@ fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
     let groups = ceil_div(panels.clone(), PANELS).max(1);
     let per_matrix = blocks * groups.clone();
     let total = z.batch.clone() * per_matrix.clone();
-    let rest = s.m.as_const().map(|m| m % tile.rows);
+    let heights = heights(tile.rows, s.m.as_const().map(|m| m % tile.rows));
     k.for_("t", total, Parallel(Split::Even), |k, t| {
         let batch = t.clone().floor_div(per_matrix.clone().max(1));
         let within = t.modulo(per_matrix.max(1));
@@ -185,7 +186,7 @@ fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
                     start: (batch.clone() * panels.clone() + panel.clone()) * (z.k.clone() * cols),
                     strides: (cols.into(), Index::Const(1)),
                 };
-                row_tiles(k, lo.clone(), hi.clone(), tile.rows, rest, |k, i0, rows| {
+                row_tiles(k, lo.clone(), hi.clone(), &heights, |k, i0, rows| {
                     let tile = tile.with_rows(rows);
                     let sums = tile.sums(k, sum);
                     clear(k, sums);

@@ -12,6 +12,7 @@ use latentc_ir::types::{Type, product};
 use crate::{Machine, Schedule};
 
 pub use blocked::blocked;
+pub(crate) use blocked::pack_kernel;
 
 /// The sizes of a product, all matrices of a batch alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

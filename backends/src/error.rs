@@ -15,6 +15,12 @@ pub enum CompileError {
         /// What is wrong.
         what: String,
     },
+    /// The graph could not be planned: something in it has no kernel, or needs more memory than there can be.
+    #[error("{diag}")]
+    Lower {
+        /// Where in the user's source, and why.
+        diag: Box<latentc_ir::diag::Diag>,
+    },
     /// A kernel could not be compiled.
     #[cfg(feature = "llvm")]
     #[error(transparent)]

@@ -4,6 +4,8 @@
 
 mod cache;
 #[cfg(feature = "llvm")]
+mod compile;
+#[cfg(feature = "llvm")]
 pub mod cpu;
 mod error;
 mod inputs;
@@ -14,6 +16,8 @@ mod session;
 mod store;
 
 pub use cache::CacheNote;
+#[cfg(feature = "llvm")]
+pub use compile::plan;
 pub use error::{Axis, CompileError, RunError};
 pub use options::{Cache, Options};
 pub use report::{KernelReport, LaunchTime, Memory, Report, Times};

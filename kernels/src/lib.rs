@@ -5,6 +5,7 @@
 //! kernels to launch in order, which operand, result or temporary each parameter is, and the temporaries'
 //! lengths. Nothing here compiles or runs; a backend does. See `ARCHITECTURE.md` of this crate.
 
+pub mod library;
 mod lists;
 pub mod machine;
 pub mod matmul;
@@ -12,6 +13,7 @@ pub mod schedule;
 pub mod score_top_k;
 pub mod tile;
 
+pub use library::Kernels;
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp, size};
 pub use score_top_k::score_top_k;

@@ -327,8 +327,9 @@ fn lengths(
         let len = value(&param.len, values).and_then(|n| usize::try_from(n).ok());
         let held = extent(&buffer.shape, dims);
         if len.is_none() || len > held {
+            let (len, held) = (text(len), text(held));
             return Err(format!(
-                "parameter `{}` has {len:?} elements and buffer `{}` {held:?}",
+                "parameter `{}` has {len} elements, its buffer `{}` {held}",
                 param.name, buffer.name
             ));
         }
@@ -351,10 +352,19 @@ fn lengths(
             }
         };
         if room < held {
-            return Err(format!("buffer `{}` has {held:?} elements and its place {room:?}", buffer.name));
+            return Err(format!(
+                "buffer `{}` has {} elements, its place {}",
+                buffer.name,
+                text(held),
+                text(room)
+            ));
         }
     }
     Ok(())
+}
+
+fn text(count: Option<usize>) -> String {
+    count.map_or("no number of".to_owned(), |n| n.to_string())
 }
 
 /// An array of a pattern. The twin of a symmetric one is itself; where it is needed it has been made.

@@ -4,6 +4,7 @@
 mod cache;
 mod dims;
 mod graph;
+mod inputs;
 mod plans;
 mod refusals;
 mod results;

@@ -7,12 +7,12 @@ use crate::session::Engine;
 use crate::store::Store;
 use latentc_ir::array::{Array, Value};
 use latentc_ir::dtype::DType;
-use latentc_ir::graph::{Graph, InputKind};
+use latentc_ir::graph::{Graph, InputKind, NodeId};
+use latentc_ir::interp;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::input::Input;
 use latentc_ir::plan::InputDecl;
-use latentc_ir::types::Type;
-use latentc_ir::{bounds, interp};
+use latentc_ir::plan::bounds::bounds;
 
 /// A graph and what its last run gave.
 pub(crate) struct Interpreter {
@@ -23,16 +23,15 @@ pub(crate) struct Interpreter {
 impl Interpreter {
     /// The inputs that a graph declares, with the bounds that its ops put on ids.
     pub fn inputs(graph: &Graph) -> Vec<InputDecl> {
-        let mut decls = vec![];
-        for &node in graph.inputs() {
-            if let Op::Input(i) = &graph.node(node).op {
-                let integers = matches!(&i.ty, Type::Tensor(t) if t.dtype.is_int());
-                let bound = (integers && i.kind == InputKind::Data).then(|| bounds::of(graph, node.into()));
+        let bounds = bounds(graph);
+        let decl = |node: &NodeId| match &graph.node(*node).op {
+            Op::Input(i) => {
                 let (name, kind, ty) = (i.name.clone(), i.kind, i.ty.clone());
-                decls.push(InputDecl { name, kind, ty, bound: bound.flatten() });
+                Some(InputDecl { name, kind, ty, bound: bounds.get(node).cloned() })
             }
-        }
-        decls
+            _ => None,
+        };
+        graph.inputs().iter().filter_map(decl).collect()
     }
 
     /// Takes a graph whose outputs and updates are what a session can hold.

@@ -6,7 +6,9 @@ use latentc_ir::diag::Span;
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::{Graph, InputKind, Operand};
+use latentc_ir::lower::Target;
 use latentc_ir::ops::{gather_rows::GatherRows, input::Input, spmm::Spmm};
+use latentc_ir::passes;
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::{CsrType, Type};
 
@@ -45,10 +47,17 @@ pub fn both() -> [Session; 2] {
     [Session::cpu(&program(), &options).unwrap(), Session::interp(&graph()).unwrap()]
 }
 
+/// The graph by way of the pipeline.
+fn lowered() -> Session {
+    let plan = passes::lower(&graph(), &passes::Options::new(&Target::default())).unwrap();
+    Session::cpu(&plan, &Options { threads: 2, cache: Cache::Off }).unwrap()
+}
+
 #[test]
 fn the_interpreter_and_compiled_code_agree() {
     for (users, items, batch) in [(30, 50, 100), (7, 5, 0), (100, 150, 33)] {
-        let results = both().map(|mut s| {
+        let [by_hand, interpreter] = both();
+        let results = [by_hand, lowered(), interpreter].map(|mut s| {
             let mut numbers = Numbers::new(6);
             let graph = numbers.graph(users, items, 200);
             let mut store = numbers.store(users + items);
@@ -65,11 +74,14 @@ fn the_interpreter_and_compiled_code_agree() {
             all.extend(store.get("x").unwrap().as_slice::<f32>());
             (all, store.get("count").unwrap().clone())
         });
-        let [(compiled, count), (interpreted, again)] = results;
-        assert_eq!(count, again);
-        for (a, b) in compiled.iter().zip(&interpreted) {
-            // Sums of some thousand terms in f32, against f64 rounded once.
-            assert!((a - b).abs() <= 2e-5 * b.abs().max(10.0), "{a} and {b}");
+        let [.., (interpreted, count)] = &results;
+        for (compiled, other) in &results[..2] {
+            assert_eq!(count, other);
+            assert_eq!(compiled.len(), interpreted.len());
+            for (a, b) in compiled.iter().zip(interpreted) {
+                // Sums of some thousand terms in f32, against f64 rounded once.
+                assert!((a - b).abs() <= 2e-5 * b.abs().max(10.0), "{a} and {b}");
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Inputs of every kind: the arrays of patterns, truth values, computed sizes, ids of every integer type.
 
 use latentc_backends::{Axis, Cache, CompileError, Options, RunError, Session, Store};
-use latentc_ir::array::CsrArray;
+use latentc_ir::array::{Array, CsrArray};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
@@ -191,4 +191,18 @@ fn inputs_beyond_their_first_room_grow() {
         s.run(&mut Store::new()).unwrap();
         assert_eq!(s.output::<i64>("out").unwrap(), (&[len][..], &x[..]));
     }
+}
+
+#[test]
+fn ids_that_are_kept_are_checked_at_every_run() {
+    let n = Dim::symbol("n", 0, 10);
+    let ty = Type::tensor(DType::I32, [n.clone()]);
+    let input = InputDecl { bound: Some(Dim::from(5)), kind: InputKind::State, ..data("ids", ty) };
+    let p = copies(&[&n], vec![input], &[Copy("out", DType::I32, Place::Input(0), n.clone(), 0, 0)]);
+    let mut s = session(&p).unwrap();
+    let mut store = Store::from_iter([("ids", Array::from_slice(&[3], &[4i32, 0, 1]))]);
+    s.run(&mut store).unwrap();
+    store.get_mut("ids").unwrap().as_mut_slice::<i32>()[2] = 5;
+    let e = s.run(&mut store).unwrap_err();
+    assert_eq!(e.to_string(), "state `ids`, element [2]: 5 is not in 0..5");
 }

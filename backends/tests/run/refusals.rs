@@ -70,8 +70,11 @@ fn types_and_sizes_of_what_is_given() {
 fn ids_out_of_bounds() {
     for (value, ids) in [(30, [3, 30, 1]), (-1, [0, -1, 40])] {
         let e = refusal(move |s, _| s.set("ids", &[3], &ids));
-        let RunError::Bound { name, position, value: found, bound } = &e else { panic!("{e}") };
-        assert_eq!((name.as_str(), position.as_slice(), *found, *bound), ("ids", [1].as_slice(), value, 30));
+        let RunError::Bound { place, position, value: found, bound } = &e else { panic!("{e}") };
+        assert_eq!(
+            (place.as_str(), position.as_slice(), *found, *bound),
+            ("input `ids`", [1].as_slice(), value, 30)
+        );
     }
     let e = refusal(|s, _| s.set("ids", &[1], &[30]));
     assert_eq!(e.to_string(), "input `ids`, element [0]: 30 is not in 0..30");

@@ -12,14 +12,16 @@ impl Inputs {
     /// Checks everything that the coming run uses, notes where the store's arrays are, and binds the
     /// dimensions; gives whether any of them has another value than in the run before.
     pub fn bind(&mut self, store: &mut Store) -> Result<bool, RunError> {
-        self.dims.values.fill(None);
+        for (value, s) in self.dims.values.iter_mut().zip(&self.dims.symbols) {
+            // A range of one value needs no input; the types of inputs have it as a constant.
+            *value = (s.lo == s.hi).then_some((s.lo, usize::MAX));
+        }
         for at in 0..self.decls.len() {
             let decl = &self.decls[at];
-            match &mut self.slots[at] {
-                Slot::Kept(pointer) => {
+            match &self.slots[at] {
+                Slot::Kept(_) => {
                     let array = entry(decl, store)?;
                     check_sizes(decl, &self.sizes[at], &self.dims.symbols, array.shape())?;
-                    *pointer = Pointer(array.as_bytes_mut().as_mut_ptr());
                 }
                 Slot::Dense(Dense { given: true, .. }) | Slot::Pattern(Some(_)) => {}
                 _ => return Err(RunError::Missing { name: decl.name.clone(), ty: decl.ty.to_string() }),
@@ -31,6 +33,12 @@ impl Inputs {
         }
         self.each_size(store, Inputs::check_computed)?;
         self.check_bounds(store)?;
+        // Last, since every look at an array from here on would be one behind the addresses' back.
+        for (decl, slot) in self.decls.iter().zip(&mut self.slots) {
+            if let (Slot::Kept(pointer), Some(array)) = (slot, store.get_mut(&decl.name)) {
+                *pointer = Pointer(array.as_bytes_mut().as_mut_ptr());
+            }
+        }
         let mut changed = false;
         for (before, now) in self.dims.before.iter_mut().zip(&self.dims.values) {
             let now = now.map(|(v, _)| v);
@@ -128,8 +136,8 @@ impl Inputs {
 }
 
 /// The entry of the store for an input that is kept, of the right type.
-fn entry<'s>(decl: &InputDecl, store: &'s mut Store) -> Result<&'s mut Array, RunError> {
-    let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get_mut(&decl.name)) else {
+fn entry<'s>(decl: &InputDecl, store: &'s Store) -> Result<&'s Array, RunError> {
+    let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get(&decl.name)) else {
         return Err(RunError::MissingEntry {
             name: decl.name.clone(),
             kind: decl.kind.name(),

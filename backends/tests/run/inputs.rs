@@ -2,7 +2,7 @@
 
 use latentc_backends::{Axis, Cache, CompileError, Options, RunError, Session, Store};
 use latentc_ir::array::{Array, CsrArray};
-use latentc_ir::dim::Dim;
+use latentc_ir::dim::{Dim, Symbol};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
 use latentc_ir::nest::build::{KernelBuilder, load};
@@ -148,6 +148,15 @@ fn a_dimension_that_nothing_binds() {
     s.set("x", &[3], &[1i64, 2, 3]).unwrap();
     let e = s.run(&mut Store::new()).unwrap_err();
     assert_eq!(e.to_string(), "dimension `n` is the size of no input, so nothing says what it is");
+    // A range of one value says it itself.
+    let one = Arc::new(Symbol { name: "one".to_owned(), lo: 3, hi: 3 });
+    let inputs = vec![data("x", Type::tensor(DType::I64, [Dim::from(3)]))];
+    let mut p = copies(&[], inputs, &[Copy("out", DType::I64, Place::Input(0), Dim::from(3), 0, 0)]);
+    p.dims.push(one);
+    let mut s = session(&p).unwrap();
+    s.set("x", &[3], &[1i64, 2, 3]).unwrap();
+    s.run(&mut Store::new()).unwrap();
+    assert_eq!(s.output::<i64>("out").unwrap().1, [1, 2, 3]);
 }
 
 #[test]

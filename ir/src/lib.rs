@@ -14,4 +14,5 @@ pub mod ops;
 pub mod philox;
 pub mod plan;
 pub mod scalar;
+mod text;
 pub mod types;

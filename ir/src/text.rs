@@ -8,6 +8,8 @@ use crate::dtype::{DType, Literal};
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) mod types;
+
 /// Signs of more than one character, longer ones first.
 const LONG_SIGNS: [&str; 5] = ["..=", "..", "+=", "*=", "->"];
 const SIGNS: &str = "{}[]()<>,:;=+-*/%@.!|&";

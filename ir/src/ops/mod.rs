@@ -39,6 +39,7 @@ pub mod segments;
 pub mod slice;
 pub mod softmax;
 pub mod spmm;
+pub mod spmm_rows;
 pub mod top_k;
 mod values;
 
@@ -232,6 +233,7 @@ registry! {
     segments::Segments,
     segment_sum::SegmentSum,
     spmm::Spmm,
+    spmm_rows::SpmmRows,
     sddmm::Sddmm,
     csr_degree::CsrDegree,
     top_k::TopK,

@@ -18,4 +18,5 @@ pub mod philox;
 pub mod plan;
 pub mod rewrite;
 pub mod scalar;
+mod text;
 pub mod types;

@@ -10,9 +10,13 @@ pub mod machine;
 pub mod matmul;
 pub mod schedule;
 pub mod score_top_k;
+pub mod segments;
 pub mod tile;
+pub mod top_k;
 
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp, size};
 pub use score_top_k::score_top_k;
+pub use segments::segments;
 pub use tile::{Tile, heights, row_tiles, tile_product};
+pub use top_k::top_k;

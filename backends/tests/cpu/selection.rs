@@ -165,7 +165,8 @@ fn speed_of_selection() {
         let mut x = r.f32s(rows * n);
         let (mut values, mut ids) = (vec![0f32; rows * k], vec![0i32; rows * k]);
         let ty = Type::tensor(DType::F32, [Dim::from(rows), Dim::from(n)]);
-        let mut greatest = load(isa, |m| top_k("greatest", &TopK { k }, &[ty.clone()], m).unwrap(), &[]);
+        let mut greatest =
+            load(isa, |m| top_k("greatest", &TopK { k }, std::slice::from_ref(&ty), m).unwrap(), &[]);
         let (best, median) = timed(5, || {
             greatest.run(
                 &mut [(Arg::Operand(0), &mut x), (Arg::Result(0), &mut values), (Arg::Result(1), &mut ids)],

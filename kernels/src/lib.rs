@@ -11,10 +11,14 @@ pub mod machine;
 pub mod matmul;
 pub mod schedule;
 pub mod score_top_k;
+pub mod segments;
 pub mod tile;
+pub mod top_k;
 
 pub use library::Kernels;
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp, size};
 pub use score_top_k::score_top_k;
+pub use segments::segments;
 pub use tile::{Tile, heights, row_tiles, tile_product};
+pub use top_k::top_k;

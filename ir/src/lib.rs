@@ -14,4 +14,6 @@ pub mod ops;
 pub mod philox;
 pub mod plan;
 pub mod scalar;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;

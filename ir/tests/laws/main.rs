@@ -2,4 +2,7 @@
 //! bodies agree with their ops.
 
 mod difference;
+mod edges;
 mod models;
+mod ops;
+mod random;

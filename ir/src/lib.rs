@@ -6,13 +6,17 @@ pub mod csr;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
+pub mod fuse;
 pub mod grad;
 pub mod graph;
 pub mod interp;
+pub mod lower;
 pub mod nest;
 pub mod ops;
+pub mod passes;
 pub mod philox;
 pub mod plan;
+pub mod rewrite;
 pub mod scalar;
 #[cfg(feature = "testing")]
 pub mod testing;

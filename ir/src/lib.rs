@@ -19,4 +19,6 @@ pub mod plan;
 pub mod rewrite;
 pub mod scalar;
 mod text;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;

@@ -2,10 +2,13 @@
 //! the passes between them. No LLVM, no CUDA, no input or output here.
 
 pub mod array;
+pub mod csr;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
+pub mod grad;
 pub mod graph;
+pub mod interp;
 pub mod nest;
 pub mod ops;
 pub mod philox;

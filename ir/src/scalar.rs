@@ -5,6 +5,9 @@
 
 use crate::dtype::DType;
 
+mod reference;
+pub use reference::{combine, convert, eval};
+
 macro_rules! scalar_ops {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal / $arity:literal : $result:ident;)+) => {
         /// A scalar operation.

@@ -73,12 +73,12 @@ fn positions_in_lanes() {
         ("strided", |i| i * 3 + 1, |i| i * 3 + 1),
         ("broadcast", |_| Index::Const(5), |_| 5),
         ("reversed", |i| Index::Const(99) - i, |i| 99 - i),
-        ("row", |i| i.div(16), |i| i / 16),
-        ("column", |i| i.rem(16), |i| i % 16),
-        ("broken row", |i| i.div(3), |i| i / 3),
-        ("broken column", |i| i.rem(5), |i| i % 5),
-        ("shifted column", |i| (i + 4).rem(16), |i| (i + 4) % 16),
-        ("below", |i| (i - 7).div(4) + 2, |i| (i - 7).div_euclid(4) + 2),
+        ("row", |i| i.floor_div(16), |i| i / 16),
+        ("column", |i| i.modulo(16), |i| i % 16),
+        ("broken row", |i| i.floor_div(3), |i| i / 3),
+        ("broken column", |i| i.modulo(5), |i| i % 5),
+        ("shifted column", |i| (i + 4).modulo(16), |i| (i + 4) % 16),
+        ("below", |i| (i - 7).floor_div(4) + 2, |i| (i - 7).div_euclid(4) + 2),
         ("clamped", |i| i.max(10).min(40), |i| i.clamp(10, 40)),
     ];
     for (name, make, position) in cases {
@@ -169,7 +169,7 @@ fn reductions_by_lanes() {
         let y = k.buffer("y", DType::F32, 1, Space::Out);
         let acc = k.buffer("acc", DType::F32, 16, Space::Register);
         k.fill(acc, op.identity(DType::F32));
-        let whole = n.clone().div(16) * 16;
+        let whole = n.clone().floor_div(16) * 16;
         k.for_step("i", 0, whole.clone(), 16, Serial, |k, i| {
             k.for_("l", 16, Vector(8), |k, l| k.accumulate(op, acc, l.clone(), load(x, i + l)));
         });
@@ -249,7 +249,7 @@ fn stack_buffers_and_branches() {
         k.for_("c", cols, Vector(8), |k, c| {
             k.accumulate(ReduceOp::Sum, tmp, c.clone(), load(x, r.clone() * cols + c));
         });
-        let odd = op2(ScalarOp::Eq, Expr::from(r.clone().rem(2)), Expr::Lit(Literal::int(DType::I64, 1)));
+        let odd = op2(ScalarOp::Eq, Expr::from(r.clone().modulo(2)), Expr::Lit(Literal::int(DType::I64, 1)));
         k.if_(
             odd,
             |k| {

@@ -1,6 +1,7 @@
 //! `broadcast`: repeats a tensor along new axes.
 
 use super::*;
+use crate::scalar::ReduceOp;
 use crate::types::{Shape, shape_text};
 
 /// Axis `i` of the operand becomes axis `axes[i]` of the result; along the other axes elements repeat.
@@ -46,15 +47,24 @@ impl OpDef for Broadcast {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let strides = values::strides(x.shape());
+        let shape = values::sizes(&self.shape, dims)?;
+        let zero = Literal::zero(x.dtype());
+        let y = values::moved(x, &shape, zero, |at| {
+            Some(values::flat(self.axes.iter().map(|a| &at[*a]), &strides))
+        });
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let repeated = (0..self.shape.len()).filter(|a| !self.axes.contains(a)).collect();
+        Ok(vec![Some(cx.graph.reduce(ReduceOp::Sum, dy, repeated))])
     }
 
     fn class(&self) -> Class {

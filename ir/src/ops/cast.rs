@@ -1,6 +1,7 @@
 //! `cast`: the same numbers in another element type.
 
 use super::*;
+use crate::array::Array;
 use crate::dtype::DType;
 
 /// Converts every element: float to int truncates and saturates (NaN gives 0), int to int wraps, to bool is `!= 0`.
@@ -26,15 +27,26 @@ impl OpDef for Cast {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let mut y = Array::zeros(self.to, x.shape());
+        for i in 0..x.len() {
+            y.set(i, crate::scalar::convert(x.get(i), self.to));
+        }
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let from = cx.graph.dtype_of(cx.operands[0]);
+        let Some(dy) = cx.gradients[0] else { return Ok(vec![None]) };
+        if !from.is_float() || !self.to.is_float() {
+            return Ok(vec![None]);
+        }
+        // Linear, so the rows of a row-sparse gradient are converted alone.
+        Ok(vec![Some(cx.map_rows(dy, |graph, values| graph.cast(values, from)))])
     }
 
     fn class(&self) -> Class {

@@ -1,6 +1,8 @@
 //! `concat`: tensors one after the other along an axis.
 
+use super::slice::Slice;
 use super::*;
+use crate::array::Array;
 use crate::types::shape_text;
 
 /// Operands in order along one axis; their other sizes are equal.
@@ -50,15 +52,37 @@ impl OpDef for Concat {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let parts: Vec<&Array> =
+            (0..operands.len()).map(|i| values::tensor(operands, i)).collect::<Result<_, _>>()?;
+        let mut shape = parts[0].shape().to_vec();
+        shape[self.axis] = parts.iter().map(|p| p.shape()[self.axis]).sum();
+        let strides = values::strides(&shape);
+        let mut y = Array::zeros(parts[0].dtype(), &shape);
+        let mut offset = 0;
+        for part in parts {
+            values::positions(part.shape(), |i, at| {
+                y.set(values::flat(at, &strides) + offset * strides[self.axis], part.get(i));
+            });
+            offset += part.shape()[self.axis];
+        }
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None; cx.operands.len()]) };
+        let mut start = Dim::constant(0);
+        let mut out = vec![];
+        for (i, x) in cx.operands.iter().enumerate() {
+            let end = &start + &cx.graph.tensor(*x).shape[self.axis];
+            let slice = Slice { axis: self.axis, start, end: end.clone(), step: 1 };
+            out.push(cx.wanted[i].then(|| cx.graph.emit(slice, &[dy])));
+            start = end;
+        }
+        Ok(out)
     }
 
     fn class(&self) -> Class {

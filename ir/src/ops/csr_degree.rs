@@ -1,6 +1,7 @@
 //! `csr_degree`: entries of each row of a pattern.
 
 use super::*;
+use crate::array::Array;
 use crate::dtype::DType;
 
 /// `csr [rows, cols; nnz] -> i32 [rows]`: the number of entries of each row (of each column with `transpose`).
@@ -31,15 +32,20 @@ impl OpDef for CsrDegree {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let csr = values::csr(operands, 0)?;
+        let mut degree = vec![0i32; if self.transpose { csr.cols } else { csr.rows }];
+        for (row, _, col) in values::entries(csr) {
+            degree[if self.transpose { col } else { row }] += 1;
+        }
+        Ok(vec![Value::Tensor(Array::from_slice(&[degree.len()], &degree))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Ok(vec![None])
     }
 
     fn class(&self) -> Class {

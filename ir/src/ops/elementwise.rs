@@ -1,7 +1,11 @@
 //! Elementwise ops: one row of the scalar table applied at every position.
 
 use super::*;
+use crate::array::Array;
+use crate::dtype::{DType, Literal};
 use crate::scalar::ScalarOp;
+
+mod derivatives;
 
 /// `result[i] = op(a[i], b[i], ..)`. All operands have one shape; broadcasting is an op of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -43,15 +47,26 @@ impl OpDef for Elementwise {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let arrays: Vec<&Array> =
+            (0..operands.len()).map(|i| values::tensor(operands, i)).collect::<Result<_, _>>()?;
+        let dtypes: Vec<DType> = arrays.iter().map(|a| a.dtype()).collect();
+        let refused = || format!("`{}` does not take {dtypes:?}", self.name());
+        let mut y = Array::zeros(self.op.result(&dtypes).ok_or_else(refused)?, arrays[0].shape());
+        let mut elements = SmallVec::<[Literal; 3]>::new();
+        for i in 0..y.len() {
+            elements.clear();
+            elements.extend(arrays.iter().map(|a| a.get(i)));
+            y.set(i, crate::scalar::eval(self.op, &elements).ok_or_else(refused)?);
+        }
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        derivatives::vjp(self.op, cx)
     }
 
     fn class(&self) -> Class {

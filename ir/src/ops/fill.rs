@@ -1,7 +1,6 @@
 //! `fill`: a tensor with every element the same constant.
 
 use super::*;
-use crate::array::Array;
 use crate::dim::Dim;
 use crate::dtype::Literal;
 use crate::types::Shape;
@@ -46,12 +45,7 @@ impl OpDef for Fill {
         _: &[Type],
         dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        let shape = sizes(&self.shape, dims)?;
-        let mut a = Array::zeros(self.value.dtype(), &shape);
-        for i in 0..a.len() {
-            a.set(i, self.value);
-        }
-        Ok(vec![Value::Tensor(a)])
+        Ok(vec![Value::Tensor(values::filled(self.value, &values::sizes(&self.shape, dims)?))])
     }
 
     fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
@@ -65,16 +59,4 @@ impl OpDef for Fill {
     fn cost(&self, _: &[Type], _: &[Type]) -> Cost {
         Cost { flops: Dim::constant(0), bytes: Dim::constant(0) }
     }
-}
-
-/// Sizes as numbers, given the values of the symbols.
-pub fn sizes(shape: &[Dim], dims: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<usize>, EvalError> {
-    shape
-        .iter()
-        .map(|d| {
-            d.eval(dims)
-                .and_then(|v| usize::try_from(v).ok())
-                .ok_or_else(|| format!("the size {d} has no value in this run"))
-        })
-        .collect()
 }

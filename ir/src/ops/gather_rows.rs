@@ -1,7 +1,10 @@
 //! `gather_rows`: rows of a table at given positions.
 
+use super::row_sparse::RowSparse;
 use super::*;
+use crate::array::Array;
 use crate::dtype::DType;
+use crate::types::Shape;
 use crate::types::shape_text;
 
 /// `(table [rows, ..], ids i32 [n..]) -> [n.., ..]`. An id outside `0..rows` is an error of the data.
@@ -29,15 +32,31 @@ impl OpDef for GatherRows {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (table, ids) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let rows = values::ids("gather_rows", 1, ids, table.shape()[0])?;
+        let shape: Vec<usize> = ids.shape().iter().chain(&table.shape()[1..]).copied().collect();
+        let bytes = values::row_width(table) * table.dtype().size();
+        let mut y = Array::zeros(table.dtype(), &shape);
+        for (i, r) in rows.into_iter().enumerate() {
+            y.as_bytes_mut()[i * bytes..(i + 1) * bytes]
+                .copy_from_slice(&table.as_bytes()[r * bytes..(r + 1) * bytes]);
+        }
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None, None]) };
+        let graph = &mut *cx.graph;
+        let table = graph.shape_of(cx.operands[0]);
+        let count = graph.tensor(cx.operands[1]).elements();
+        let ids = graph.reshape(cx.operands[1], Shape::from_iter([count.clone()]));
+        let rows = graph.reshape(dy, std::iter::once(count).chain(table[1..].iter().cloned()).collect());
+        let gradient = graph.emit(RowSparse { rows: table[0].clone() }, &[ids, rows]);
+        Ok(vec![Some(gradient), None])
     }
 
     fn class(&self) -> Class {

@@ -1,6 +1,7 @@
 //! `matmul`: products of matrices, batched over leading axes.
 
 use super::*;
+use crate::array::Array;
 use crate::dim::Dim;
 use crate::types::shape_text;
 
@@ -59,15 +60,44 @@ impl OpDef for Matmul {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (a, b) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let axis = |x: &Array, back: usize| x.shape()[x.shape().len() - back];
+        let (m, k) = if self.transpose_a { (axis(a, 1), axis(a, 2)) } else { (axis(a, 2), axis(a, 1)) };
+        let n = axis(b, if self.transpose_b { 2 } else { 1 });
+        let leading = &a.shape()[..a.shape().len() - 2];
+        let batches: usize = leading.iter().product();
+        let (av, bv) = (a.to_f64(), b.to_f64());
+        let mut sums = vec![0.0; batches * m * n];
+        for batch in 0..batches {
+            for i in 0..m {
+                for j in 0..n {
+                    let mut sum = 0.0;
+                    for l in 0..k {
+                        let ai = batch * m * k + if self.transpose_a { l * m + i } else { i * k + l };
+                        let bi = batch * k * n + if self.transpose_b { j * k + l } else { l * n + j };
+                        sum += av[ai] * bv[bi];
+                    }
+                    sums[(batch * m + i) * n + j] = sum;
+                }
+            }
+        }
+        let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
+        Ok(vec![Value::Tensor(Array::from_f64(a.dtype(), &shape, &sums))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None, None]) };
+        let (a, b) = (cx.operands[0], cx.operands[1]);
+        let (ta, tb) = (self.transpose_a, self.transpose_b);
+        let da = cx.wanted[0]
+            .then(|| if ta { cx.graph.matmul(b, dy, tb, true) } else { cx.graph.matmul(dy, b, false, !tb) });
+        let db = cx.wanted[1]
+            .then(|| if tb { cx.graph.matmul(dy, a, true, ta) } else { cx.graph.matmul(a, dy, !ta, false) });
+        Ok(vec![da, db])
     }
 
     fn class(&self) -> Class {

@@ -39,6 +39,7 @@ pub mod slice;
 pub mod softmax;
 pub mod spmm;
 pub mod top_k;
+mod values;
 
 /// Types of the results of a node.
 pub type Types = SmallVec<[Type; 1]>;
@@ -118,7 +119,8 @@ pub trait OpDef: fmt::Debug {
     /// The types of the results, or one sentence that says what was expected and what was found.
     fn infer(&self, operands: &[Type]) -> Result<Types, String>;
 
-    /// Reference semantics: slow, obvious. Types have been checked; data (ids) have not.
+    /// Reference semantics: slow, obvious. Types have been checked; data (ids) have not. `types` are those
+    /// of the results. Float sums are taken in f64 and rounded once.
     fn eval(
         &self,
         operands: &[&Value],
@@ -127,6 +129,9 @@ pub trait OpDef: fmt::Debug {
     ) -> Result<Vec<Value>, EvalError>;
 
     /// Reverse mode: from the gradients of the results (`None` where it is zero) those of the operands.
+    ///
+    /// The gradient of a tensor is a tensor of its type or a row-sparse value of its shape; that of a
+    /// row-sparse value is a tensor: the gradient of the values it lists.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable>;
 
     /// What fusion may do with it.
@@ -163,6 +168,22 @@ pub struct Vjp<'g> {
     pub gradients: &'g [Option<Operand>],
     /// Which operands need a gradient; the others may be left `None`.
     pub wanted: &'g [bool],
+}
+
+impl Vjp<'_> {
+    /// The gradient of a result, a row-sparse one as the dense sum of its rows.
+    pub fn gradient(&mut self, result: usize) -> Option<Operand> {
+        self.gradients[result].map(|dy| self.graph.densify(dy))
+    }
+
+    /// A linear map, the same for every row, of a gradient; of a row-sparse one only the listed rows.
+    pub fn map_rows(&mut self, gradient: Operand, f: impl FnOnce(&mut Graph, Operand) -> Operand) -> Operand {
+        let Type::RowSparse(r) = self.graph.type_of(gradient) else { return f(self.graph, gradient) };
+        let rows = r.shape[0].clone();
+        let (ids, values) = self.graph.row_sparse_parts(gradient);
+        let values = f(self.graph, values);
+        self.graph.emit(row_sparse::RowSparse { rows }, &[ids, values])
+    }
 }
 
 macro_rules! registry {

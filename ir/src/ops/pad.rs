@@ -1,5 +1,6 @@
 //! `pad`: a constant before and after one axis.
 
+use super::slice::Slice;
 use super::*;
 use crate::dim::Dim;
 use crate::dtype::Literal;
@@ -50,15 +51,27 @@ impl OpDef for Pad {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let (before, after) = (values::size(&self.before, dims)?, values::size(&self.after, dims)?);
+        let (strides, size) = (values::strides(x.shape()), x.shape()[self.axis]);
+        let mut shape = x.shape().to_vec();
+        shape[self.axis] = before + size + after;
+        let y = values::moved(x, &shape, self.value, |at| {
+            let inside = (before..before + size).contains(&at[self.axis]);
+            inside.then(|| values::flat(at, &strides) - before * strides[self.axis])
+        });
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let end = &self.before + &cx.graph.tensor(cx.operands[0]).shape[self.axis];
+        let slice = Slice { axis: self.axis, start: self.before.clone(), end, step: 1 };
+        Ok(vec![Some(cx.graph.emit(slice, &[dy]))])
     }
 
     fn class(&self) -> Class {

@@ -34,15 +34,26 @@ impl OpDef for Permute {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let strides = values::strides(x.shape());
+        let shape: Vec<usize> = self.axes.iter().map(|a| x.shape()[*a]).collect();
+        let y = values::moved(x, &shape, Literal::zero(x.dtype()), |at| {
+            Some(values::flat(at, self.axes.iter().map(|a| &strides[*a])))
+        });
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let mut inverse: Axes = self.axes.clone();
+        for (i, a) in self.axes.iter().enumerate() {
+            inverse[*a] = i;
+        }
+        Ok(vec![Some(cx.graph.permute(dy, inverse))])
     }
 
     fn class(&self) -> Class {

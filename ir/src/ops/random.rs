@@ -1,7 +1,9 @@
 //! `random`: Philox words addressed by element, so that results do not depend on threads.
 
 use super::*;
+use crate::array::Array;
 use crate::dtype::DType;
+use crate::philox;
 use crate::types::{Shape, shape_text};
 
 /// Random 32-bit words: element `i` (row-major) is `philox::element_bits(seed, stream, step, i)`. Operands: seed, step (i64 scalars).
@@ -37,15 +39,19 @@ impl OpDef for Random {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let word = words(operands[0], operands[1], self.stream)?;
+        let shape = values::sizes(&self.shape, dims)?;
+        let count: usize = shape.iter().product();
+        let all: Vec<u32> = (0..count).map(word).collect();
+        Ok(vec![Value::Tensor(Array::from_slice(&shape, &all))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Ok(vec![None, None])
     }
 
     fn class(&self) -> Class {
@@ -55,4 +61,12 @@ impl OpDef for Random {
     fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
         Cost { flops: elements(&results[0]), bytes: traffic(operands, results) }
     }
+}
+
+/// The word of each element, given the seed and the step.
+pub(super) fn words(seed: &Value, step: &Value, stream: u32) -> Result<impl Fn(usize) -> u32, EvalError> {
+    let operands = [seed, step];
+    let seed = values::tensor(&operands, 0)?.get(0).as_i64() as u64;
+    let step = values::tensor(&operands, 1)?.get(0).as_i64() as u32;
+    Ok(move |i| philox::element_bits(seed, stream, step, i as u64))
 }

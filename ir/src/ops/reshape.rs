@@ -28,15 +28,18 @@ impl OpDef for Reshape {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        Ok(vec![Value::Tensor(x.clone().reshaped(&values::sizes(&self.shape, dims)?))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let shape = cx.graph.shape_of(cx.operands[0]);
+        Ok(vec![Some(cx.graph.reshape(dy, shape))])
     }
 
     fn class(&self) -> Class {

@@ -30,15 +30,19 @@ impl OpDef for RowSparse {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (ids, values) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let rows = values::size(&self.rows, dims)?;
+        values::ids("row_sparse", 0, ids, rows)?;
+        Ok(vec![Value::RowSparse { rows, ids: ids.clone(), values: values.clone() }])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        // The gradient of a row-sparse value is that of the values it lists.
+        Ok(vec![None, cx.gradients[0]])
     }
 
     fn class(&self) -> Class {
@@ -74,15 +78,20 @@ impl OpDef for RowSparseParts {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        match operands {
+            [Value::RowSparse { ids, values, .. }] => {
+                Ok(vec![Value::Tensor(ids.clone()), Value::Tensor(values.clone())])
+            }
+            _ => Err("operand 0 must be a row-sparse value".to_owned()),
+        }
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Ok(vec![cx.gradients[1]])
     }
 
     fn class(&self) -> Class {

@@ -1,5 +1,8 @@
 //! `scatter_rows`: adds rows up by position: the dense form of a row-sparse gradient.
 
+use super::gather_rows::GatherRows;
+use super::segment_sum::SegmentSum;
+use super::segments::Segments;
 use super::*;
 use crate::dim::Dim;
 
@@ -30,15 +33,34 @@ impl OpDef for ScatterRows {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (ids, values) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let rows = values::size(&self.rows, dims)?;
+        let width = values::row_width(values);
+        let mut sums = values::Sums::zeros(values.dtype(), rows * width);
+        for (i, r) in values::ids("scatter_rows", 0, ids, rows)?.into_iter().enumerate() {
+            for column in 0..width {
+                sums.add(r * width + column, values.get(i * width + column));
+            }
+        }
+        Ok(vec![Value::Tensor(sums.array(&values::with_rows(rows, values)))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None, None]) };
+        Ok(vec![None, Some(cx.graph.emit(GatherRows, &[dy, cx.operands[0]]))])
+    }
+
+    fn body(
+        &self,
+        graph: &mut Graph,
+        operands: &[Operand],
+    ) -> Option<Result<Vec<Operand>, crate::diag::Diag>> {
+        let parts = graph.emit_all(Segments { rows: self.rows.clone() }, &operands[..1]);
+        Some(Ok(vec![graph.emit(SegmentSum, &[parts[0], parts[1], operands[1]])]))
     }
 
     fn class(&self) -> Class {

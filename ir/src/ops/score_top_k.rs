@@ -57,15 +57,43 @@ impl OpDef for ScoreTopK {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (queries, items) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let (seen, users) = (values::csr(operands, 2)?, values::tensor(operands, 3)?);
+        let users = values::ids("score_top_k", 3, users, seen.rows)?;
+        let width = values::row_width(queries);
+        let (q, v) = (queries.to_f64(), items.to_f64());
+        let shape = [users.len(), self.k];
+        let mut scores = values::filled(Literal::float(DType::F32, f64::NEG_INFINITY), &shape);
+        let mut ids = values::filled(Literal::int(DType::I32, -1), &shape);
+        for (i, user) in users.into_iter().enumerate() {
+            let has = values::row(seen, user);
+            let mut ranked: Vec<(f64, usize)> = (0..items.shape()[0])
+                .filter(|item| !has.contains(&(*item as i32)))
+                .map(|item| {
+                    let dot = (0..width).fold(0.0, |sum, l| sum + q[i * width + l] * v[item * width + l]);
+                    (Literal::float(DType::F32, dot).as_f64(), item)
+                })
+                .filter(|(score, _)| !score.is_nan())
+                .collect();
+            ranked.sort_by(top_k::greatest_first);
+            for (j, (score, item)) in ranked.into_iter().take(self.k).enumerate() {
+                scores.set(i * self.k + j, Literal::float(DType::F32, score));
+                ids.set(i * self.k + j, Literal::int(DType::I32, item as i64));
+            }
+        }
+        Ok(vec![Value::Tensor(scores), Value::Tensor(ids)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable(
+            "`score_top_k` ranks all items for evaluation and has no derivative; score the items of a batch with \
+             `gather_rows` and products to train on them"
+                .to_owned(),
+        ))
     }
 
     fn class(&self) -> Class {

@@ -1,6 +1,8 @@
 //! `sddmm`: products of rows at the entries of a sparse pattern.
 
+use super::spmm::Spmm;
 use super::*;
+use crate::array::Array;
 
 /// `(csr [rows, cols; nnz], a [rows, d], b [cols, d]) -> [nnz]`: entry `e` in row `r` is the dot product of `a[r]` and `b[col[e]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -32,15 +34,28 @@ impl OpDef for Sddmm {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let csr = values::csr(operands, 0)?;
+        let (a, b) = (values::tensor(operands, 1)?, values::tensor(operands, 2)?);
+        let width = values::row_width(a);
+        let (av, bv) = (a.to_f64(), b.to_f64());
+        let mut dots = vec![0.0; csr.indices.len()];
+        for (row, entry, col) in values::entries(csr) {
+            dots[entry] = (0..width).fold(0.0, |sum, l| sum + av[row * width + l] * bv[col * width + l]);
+        }
+        Ok(vec![Value::Tensor(Array::from_f64(a.dtype(), &[dots.len()], &dots))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None; 3]) };
+        let (csr, a, b) = (cx.operands[0], cx.operands[1], cx.operands[2]);
+        let weighted = |transpose| Spmm { transpose, weighted: true };
+        let da = cx.wanted[1].then(|| cx.graph.emit(weighted(false), &[csr, b, dy]));
+        let db = cx.wanted[2].then(|| cx.graph.emit(weighted(true), &[csr, a, dy]));
+        Ok(vec![None, da, db])
     }
 
     fn class(&self) -> Class {

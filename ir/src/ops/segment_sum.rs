@@ -29,15 +29,35 @@ impl OpDef for SegmentSum {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let indptr = values::tensor(operands, 0)?;
+        let (order, values) = (values::tensor(operands, 1)?, values::tensor(operands, 2)?);
+        let (rows, width) = (indptr.len() - 1, values::row_width(values));
+        let positions = values::ids("segment_sum", 1, order, values.shape()[0])?;
+        let bounds = values::ids("segment_sum", 0, indptr, positions.len() + 1)?;
+        let mut sums = values::Sums::zeros(values.dtype(), rows * width);
+        for r in 0..rows {
+            let segment = positions.get(bounds[r]..bounds[r + 1]).ok_or_else(|| {
+                format!("`segment_sum`: operand 0 descends from {} at position {r}", bounds[r])
+            })?;
+            for p in segment {
+                for column in 0..width {
+                    sums.add(r * width + column, values.get(p * width + column));
+                }
+            }
+        }
+        Ok(vec![Value::Tensor(sums.array(&values::with_rows(rows, values)))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Err(Nondifferentiable(
+            "`segment_sum` does not know the segment of a value, which its gradient is gathered by; \
+             `scatter_rows` of the ids is the same sum and has a derivative"
+                .to_owned(),
+        ))
     }
 
     fn class(&self) -> Class {

@@ -1,6 +1,7 @@
 //! `segments`: positions grouped by id, by a stable counting sort.
 
 use super::*;
+use crate::array::Array;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::types::shape_text;
@@ -38,15 +39,28 @@ impl OpDef for Segments {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let rows = values::size(&self.rows, dims)?;
+        let ids = values::ids("segments", 0, values::tensor(operands, 0)?, rows)?;
+        let mut order: Vec<i32> = (0..ids.len() as i32).collect();
+        order.sort_by_key(|p| ids[*p as usize]);
+        let mut indptr = vec![0i32; rows + 1];
+        for r in ids {
+            indptr[r + 1] += 1;
+        }
+        for r in 0..rows {
+            indptr[r + 1] += indptr[r];
+        }
+        let (indptr, order) =
+            (Array::from_slice(&[rows + 1], &indptr), Array::from_slice(&[order.len()], &order));
+        Ok(vec![Value::Tensor(indptr), Value::Tensor(order)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        Ok(vec![None])
     }
 
     fn class(&self) -> Class {

@@ -1,5 +1,6 @@
 //! `slice`: a part of one axis.
 
+use super::pad::Pad;
 use super::*;
 use crate::dim::{Dim, Proof};
 
@@ -55,15 +56,50 @@ impl OpDef for Slice {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let (start, end) = (values::size(&self.start, dims)?, values::size(&self.end, dims)?);
+        let step = usize::try_from(self.step).map_err(|_| format!("`slice` steps by {}", self.step))?;
+        let strides = values::strides(x.shape());
+        let mut shape = x.shape().to_vec();
+        shape[self.axis] = (end - start).div_ceil(step);
+        let y = values::moved(x, &shape, Literal::zero(x.dtype()), |at| {
+            let along = start + at[self.axis] * (step - 1);
+            Some(values::flat(at, &strides) + along * strides[self.axis])
+        });
+        Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let graph = &mut *cx.graph;
+        let zero = Literal::zero(graph.dtype_of(dy));
+        // From `start` on: the gradient, each element followed by `step - 1` zeros.
+        let behind = &graph.tensor(cx.operands[0]).shape[self.axis] - &self.start;
+        let (mut spread, mut size) = (dy, &self.end - &self.start);
+        if self.step > 1 {
+            (spread, size) = self.spread(graph, dy);
+            if size.le(&behind) != Proof::True {
+                // The last of those zeros may lie beyond the end of the operand.
+                if behind.le(&size) != Proof::True {
+                    return Err(Nondifferentiable(format!(
+                        "the gradient of a `slice` by steps of {} needs sizes that decide whether {size} \
+                         positions fit into {behind}; slice with step 1, or declare sizes that decide it",
+                        self.step
+                    )));
+                }
+                let inside = Slice { axis: self.axis, start: 0.into(), end: behind.clone(), step: 1 };
+                (spread, size) = (graph.emit(inside, &[spread]), behind.clone());
+            }
+        }
+        let (before, after) = (self.start.clone(), &behind - &size);
+        if before == 0.into() && after == 0.into() {
+            return Ok(vec![Some(spread)]);
+        }
+        Ok(vec![Some(graph.emit(Pad { axis: self.axis, before, after, value: zero }, &[spread]))])
     }
 
     fn class(&self) -> Class {
@@ -72,5 +108,20 @@ impl OpDef for Slice {
 
     fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
         Cost { flops: zero_flops(), bytes: traffic(operands, results) }
+    }
+}
+
+impl Slice {
+    /// Each element followed by `step - 1` zeros, by way of an axis of its own; and the new size.
+    fn spread(&self, graph: &mut Graph, x: Operand) -> (Operand, Dim) {
+        let (axis, step, mut shape) = (self.axis + 1, Dim::from(self.step), graph.shape_of(x));
+        let size = &shape[self.axis] * &step;
+        shape.insert(axis, 1.into());
+        let apart = graph.reshape(x, shape.clone());
+        let value = Literal::zero(graph.dtype_of(x));
+        let padded = graph.emit(Pad { axis, before: 0.into(), after: &step - &1.into(), value }, &[apart]);
+        shape.remove(axis);
+        shape[self.axis] = size.clone();
+        (graph.reshape(padded, shape), size)
     }
 }

@@ -1,6 +1,9 @@
 //! `spmm`: a sparse matrix in compressed rows times a dense one.
 
+use super::sddmm::Sddmm;
 use super::*;
+use crate::array::Array;
+use crate::types::product;
 
 /// `(csr [rows, cols; nnz], x [cols, ..]) -> [rows, ..]`: `y[r] = sum over the entries e of row r of w[e] * x[col[e]]`, in the order of the entries. With `weighted` a third operand gives `w [nnz]`; without it every `w` is 1. With `transpose` the transposed pattern is used (x has `rows` rows, y has `cols`), each entry with the weight of the original entry.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -50,15 +53,44 @@ impl OpDef for Spmm {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let (csr, x) = (values::csr(operands, 0)?, values::tensor(operands, 1)?);
+        let weights = if self.weighted { Some(values::tensor(operands, 2)?.to_f64()) } else { None };
+        let (xv, width) = (x.to_f64(), values::row_width(x));
+        let rows = if self.transpose { csr.cols } else { csr.rows };
+        let mut sums = vec![0.0; rows * width];
+        // In the order of the entries, which is also that of the transpose: its rows list theirs ascending.
+        for (row, entry, col) in values::entries(csr) {
+            let (to, from) = if self.transpose { (col, row) } else { (row, col) };
+            let weight = weights.as_ref().map_or(1.0, |w| w[entry]);
+            for l in 0..width {
+                sums[to * width + l] += weight * xv[from * width + l];
+            }
+        }
+        Ok(vec![Value::Tensor(Array::from_f64(x.dtype(), &values::with_rows(rows, x), &sums))])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None; cx.operands.len()]) };
+        let (csr, x) = (cx.operands[0], cx.operands[1]);
+        let graph = &mut *cx.graph;
+        let mut out = vec![None; cx.operands.len()];
+        if cx.wanted[1] {
+            // Without weights a symmetric pattern is its own transpose; with weights its entries are not.
+            let transpose = !self.transpose && (self.weighted || !graph.csr(csr).symmetric);
+            let operands: Vec<Operand> = [csr, dy].into_iter().chain(cx.operands.get(2).copied()).collect();
+            out[1] = Some(graph.emit(Spmm { transpose, weighted: self.weighted }, &operands));
+        }
+        if self.weighted && cx.wanted[2] {
+            // The weight of an entry multiplies one row of `x` into one row of `y`.
+            let (dy, x) = (matrix(graph, dy), matrix(graph, x));
+            let (a, b) = if self.transpose { (x, dy) } else { (dy, x) };
+            out[2] = Some(graph.emit(Sddmm, &[csr, a, b]));
+        }
+        Ok(out)
     }
 
     fn class(&self) -> Class {
@@ -71,4 +103,10 @@ impl OpDef for Spmm {
             bytes: traffic(operands, results),
         }
     }
+}
+
+/// A tensor as a matrix of its rows.
+fn matrix(graph: &mut Graph, x: Operand) -> Operand {
+    let shape = graph.shape_of(x);
+    graph.reshape(x, [shape[0].clone(), product(&shape[1..])].into_iter().collect())
 }

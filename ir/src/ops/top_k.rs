@@ -1,6 +1,8 @@
 //! `top_k`: the greatest elements of each row.
 
+use super::scatter_rows::ScatterRows;
 use super::*;
+use crate::array::Array;
 use crate::dim::{Dim, Proof};
 use crate::dtype::DType;
 
@@ -40,15 +42,42 @@ impl OpDef for TopK {
 
     fn eval(
         &self,
-        _operands: &[&Value],
-        _types: &[Type],
-        _dims: &dyn Fn(&str) -> Option<i64>,
+        operands: &[&Value],
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        Err("eval is not written".to_owned())
+        let x = values::tensor(operands, 0)?;
+        let width = x.shape().last().copied().unwrap_or(1);
+        let leading = &x.shape()[..x.shape().len() - 1];
+        let shape: Vec<usize> = leading.iter().copied().chain([self.k]).collect();
+        let mut greatest = Array::zeros(x.dtype(), &shape);
+        let mut ids = Array::zeros(DType::I32, &shape);
+        for row in 0..leading.iter().product::<usize>() {
+            let mut ranked: Vec<(Literal, usize)> = (0..width).map(|i| (x.get(row * width + i), i)).collect();
+            if x.dtype().is_float() {
+                ranked.sort_by(|a, b| greatest_first(&(a.0.as_f64(), a.1), &(b.0.as_f64(), b.1)));
+            } else {
+                ranked.sort_by_key(|(value, i)| (std::cmp::Reverse(value.as_i64()), *i));
+            }
+            for (j, (value, i)) in ranked.into_iter().take(self.k).enumerate() {
+                greatest.set(row * self.k + j, value);
+                ids.set(row * self.k + j, Literal::int(DType::I32, i as i64));
+            }
+        }
+        Ok(vec![Value::Tensor(greatest), Value::Tensor(ids)])
     }
 
-    fn vjp(&self, _cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Err(Nondifferentiable("vjp is not written".to_owned()))
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
+        let (x, ids) = (cx.operands[0], cx.results[1]);
+        match cx.graph.shape_of(x).as_slice() {
+            [n] => Ok(vec![Some(cx.graph.emit(ScatterRows { rows: n.clone() }, &[ids, dy]))]),
+            _ => Err(Nondifferentiable(
+                "the derivative of `top_k` is written for tensors of one axis: the ids of several rows do not \
+                 say which row they belong to; take the rows one by one"
+                    .to_owned(),
+            )),
+        }
     }
 
     fn class(&self) -> Class {
@@ -58,4 +87,13 @@ impl OpDef for TopK {
     fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
         Cost { flops: elements(&operands[0]), bytes: traffic(operands, results) }
     }
+}
+
+/// Greatest first, NaN last, equal ones by lower position.
+pub(super) fn greatest_first(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Ordering {
+    let values = match (a.0.is_nan(), b.0.is_nan()) {
+        (false, false) => b.0.partial_cmp(&a.0).unwrap_or(std::cmp::Ordering::Equal),
+        (x, y) => x.cmp(&y),
+    };
+    values.then(a.1.cmp(&b.1))
 }

@@ -1,0 +1,205 @@
+//! Parameters: tables of rows and plain tensors, declared by name with what they begin as.
+
+pub mod init;
+
+use crate::dims::At;
+use crate::scope::Scope;
+use crate::tensor::Tensor;
+pub use init::Initializer;
+use std::cell::RefCell;
+use std::fmt;
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A declared parameter.
+#[derive(Clone, Debug)]
+pub struct ParamSpec {
+    /// The name, unique in a program; levels are separated by dots.
+    pub name: String,
+    /// The sizes.
+    pub shape: Vec<usize>,
+    /// What it begins as.
+    pub init: Initializer,
+    pub(crate) at: At,
+}
+
+impl ParamSpec {
+    /// The stream of its first random numbers: the FNV-1a hash, of 32 bits, of the bytes of its name.
+    pub fn stream(&self) -> u32 {
+        self.name.bytes().fold(0x811c_9dc5, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193))
+    }
+
+    /// What is wrong with the declaration.
+    pub(crate) fn fault(&self) -> Option<String> {
+        let text = |what: String| format!("the parameter `{}` of sizes {:?}: {what}", self.name, self.shape);
+        self.init.fault(&self.shape).map(text)
+    }
+}
+
+/// Where a model declares its parameters.
+///
+/// [`Scope::params`] gives the one of a program. One that is made with [`Init::new`] stands by itself: a
+/// model declared with it may be used in several programs, which then have the same parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Init {
+    prefix: String,
+    specs: Rc<RefCell<Vec<Arc<ParamSpec>>>>,
+}
+
+impl Init {
+    /// An empty one.
+    pub fn new() -> Init {
+        Init::default()
+    }
+
+    /// The same place with a name in front of the names declared through it: `scope("layer1")` and then
+    /// `tensor("weight", ..)` is `layer1.weight`.
+    pub fn scope(&self, name: impl fmt::Display) -> Init {
+        Init { prefix: format!("{}{name}.", self.prefix), specs: self.specs.clone() }
+    }
+
+    /// Declares a table: a parameter, f32, whose rows are looked up by id.
+    #[track_caller]
+    pub fn table(&self, name: impl fmt::Display, shape: [usize; 2], init: Initializer) -> Table {
+        Table(self.declare(name, &shape, init, Location::caller()))
+    }
+
+    /// Declares a plain parameter, f32.
+    #[track_caller]
+    pub fn tensor(&self, name: impl fmt::Display, shape: impl AsRef<[usize]>, init: Initializer) -> Param {
+        Param(self.declare(name, shape.as_ref(), init, Location::caller()))
+    }
+
+    fn declare(&self, name: impl fmt::Display, shape: &[usize], init: Initializer, at: At) -> Arc<ParamSpec> {
+        let name = format!("{}{name}", self.prefix);
+        let spec = Arc::new(ParamSpec { name, shape: shape.to_vec(), init, at });
+        self.specs.borrow_mut().push(spec.clone());
+        spec
+    }
+
+    /// What has been declared, in order.
+    pub(crate) fn specs(&self) -> Vec<Arc<ParamSpec>> {
+        self.specs.borrow().clone()
+    }
+}
+
+/// A plain parameter. Mistakes in its declaration are reported by the program that uses it.
+#[derive(Clone, Debug)]
+pub struct Param(Arc<ParamSpec>);
+
+impl Param {
+    /// Its value in a program.
+    #[track_caller]
+    pub fn get<'g>(&self, g: &'g Scope) -> Tensor<'g> {
+        Tensor { scope: g, value: g.param_node(&self.0), at: Location::caller() }
+    }
+
+    /// Its declaration.
+    pub fn spec(&self) -> &ParamSpec {
+        &self.0
+    }
+}
+
+/// A table of rows, such as embeddings. Where only [`Table::rows`] uses it, its gradient lists rows and is
+/// never as large as the table.
+#[derive(Clone, Debug)]
+pub struct Table(Arc<ParamSpec>);
+
+impl Table {
+    /// The whole table, `[rows, width]`.
+    #[track_caller]
+    pub fn all<'g>(&self, g: &'g Scope) -> Tensor<'g> {
+        Tensor { scope: g, value: g.param_node(&self.0), at: Location::caller() }
+    }
+
+    /// The rows at `ids`, i32 of any shape: `[ids.., width]`.
+    #[track_caller]
+    pub fn rows<'g>(&self, g: &'g Scope, ids: Tensor<'g>) -> Tensor<'g> {
+        self.all(g).rows(ids)
+    }
+
+    /// Half the sum of the squares of the rows at these ids, a row as often as it is named:
+    /// `0.5 * sum over ids of |row(id)|^2`, a scalar.
+    ///
+    /// It is not divided by anything. LightGCN and NGCF divide the penalty by the number of triples of the
+    /// batch: `lambda * table.l2(&[user, pos, neg]) / batch`, where `batch` is the dim of the ids.
+    #[track_caller]
+    pub fn l2<'g, const N: usize>(&self, ids: &[Tensor<'g>; N]) -> Tensor<'g> {
+        const { assert!(N > 0, "l2 of no ids") };
+        let g = ids[0].scope;
+        let mut sum = self.rows(g, ids[0]).half_square_sum();
+        for more in &ids[1..] {
+            sum = sum + self.rows(g, *more).half_square_sum();
+        }
+        sum
+    }
+
+    /// Its declaration.
+    pub fn spec(&self) -> &ParamSpec {
+        &self.0
+    }
+}
+
+/// Something that holds parameters. `#[derive(Params)]` writes it for a struct whose fields hold parameters;
+/// `#[params(skip)]` on a field leaves it out.
+pub trait Params {
+    /// Calls `visit` with every parameter, in the order of the fields.
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec));
+
+    /// The names of the parameters, in the order of the fields.
+    fn names(&self) -> Vec<String> {
+        let mut names = vec![];
+        self.visit(&mut |spec| names.push(spec.name.clone()));
+        names
+    }
+
+    /// How many numbers the parameters hold together.
+    fn count(&self) -> usize {
+        let mut count = 0;
+        self.visit(&mut |spec| count += spec.shape.iter().product::<usize>());
+        count
+    }
+}
+
+impl Params for Param {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        visit(&self.0);
+    }
+}
+
+impl Params for Table {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        visit(&self.0);
+    }
+}
+
+impl<P: Params> Params for [P] {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        self.iter().for_each(|p| p.visit(visit));
+    }
+}
+
+impl<P: Params> Params for Vec<P> {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        self.as_slice().visit(visit);
+    }
+}
+
+impl<P: Params, const N: usize> Params for [P; N] {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        self.as_slice().visit(visit);
+    }
+}
+
+impl<P: Params> Params for Option<P> {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        self.iter().for_each(|p| p.visit(visit));
+    }
+}
+
+impl<P: Params + ?Sized> Params for Box<P> {
+    fn visit(&self, visit: &mut dyn FnMut(&ParamSpec)) {
+        (**self).visit(visit);
+    }
+}

@@ -1,0 +1,129 @@
+//! Functions of each element.
+
+use super::{Arg, Tensor};
+use crate::dims::At;
+use latentc_ir::dtype::DType;
+use latentc_ir::scalar::ScalarOp;
+use std::panic::Location;
+
+macro_rules! unary {
+    ($($(#[doc = $doc:literal])+ $name:ident = $op:ident;)+) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[doc = $doc])+
+            #[track_caller]
+            pub fn $name(self) -> Tensor<'g> {
+                self.map(ScalarOp::$op, Location::caller())
+            }
+        )+}
+    };
+}
+
+unary! {
+    /// `|x|`
+    abs = Abs;
+    /// `-1`, `0` or `1`; keeps NaN
+    sign = Sign;
+    /// `e^x`
+    exp = Exp;
+    /// `e^x - 1`, exact near 0
+    expm1 = Expm1;
+    /// natural logarithm
+    log = Log;
+    /// `log(1 + x)`, exact near 0
+    log1p = Log1p;
+    /// square root
+    sqrt = Sqrt;
+    /// `1 / sqrt(x)`
+    rsqrt = Rsqrt;
+    /// `1 / x`
+    recip = Recip;
+    /// `x * x`
+    square = Square;
+    /// sine, radians
+    sin = Sin;
+    /// cosine, radians
+    cos = Cos;
+    /// hyperbolic tangent
+    tanh = Tanh;
+    /// Gauss error function
+    erf = Erf;
+    /// `1 / (1 + e^-x)`
+    sigmoid = Sigmoid;
+    /// `log(1 + e^x)`, without overflow
+    softplus = Softplus;
+    /// `max(x, 0)`; keeps NaN
+    relu = Relu;
+    /// greatest integer not above, as a float
+    floor = Floor;
+    /// least integer not below, as a float
+    ceil = Ceil;
+    /// nearest integer, ties to even, as a float
+    round = Round;
+}
+
+macro_rules! binary {
+    ($($(#[doc = $doc:literal])+ $name:ident = $op:ident;)+) => {
+        impl<'g> Tensor<'g> {$(
+            $(#[doc = $doc])+
+            #[track_caller]
+            pub fn $name(self, other: impl Arg<'g>) -> Tensor<'g> {
+                self.apply(ScalarOp::$op, other, Location::caller())
+            }
+        )+}
+    };
+}
+
+binary! {
+    /// `self^other`
+    pow = Pow;
+    /// the greater; NaN if either is NaN
+    maximum = Max;
+    /// the lesser; NaN if either is NaN
+    minimum = Min;
+    /// `self == other`, a bool tensor
+    eq = Eq;
+    /// `self != other`, a bool tensor
+    ne = Ne;
+    /// `self < other`, a bool tensor
+    lt = Lt;
+    /// `self <= other`, a bool tensor
+    le = Le;
+    /// `self > other`, a bool tensor
+    gt = Gt;
+    /// `self >= other`, a bool tensor
+    ge = Ge;
+}
+
+impl<'g> Tensor<'g> {
+    /// The same numbers in another element type: float to int truncates and saturates (NaN gives 0), int to
+    /// int wraps, to bool is `!= 0`.
+    #[track_caller]
+    pub fn cast(self, to: DType) -> Tensor<'g> {
+        self.cast_at(to, Location::caller())
+    }
+
+    /// `x` where positive, else `slope * x`.
+    #[track_caller]
+    pub fn leaky_relu(self, slope: f64) -> Tensor<'g> {
+        let at = Location::caller();
+        let scaled = self.apply(ScalarOp::Mul, slope, at);
+        self.apply(ScalarOp::Gt, 0, at).choose(self, scaled, at)
+    }
+
+    /// Of a bool tensor: `yes` where true, else `no`. The three shapes meet as in any operation.
+    #[track_caller]
+    pub fn select(self, yes: Tensor<'g>, no: impl Arg<'g>) -> Tensor<'g> {
+        self.choose(yes, no, Location::caller())
+    }
+
+    pub(crate) fn choose(self, yes: Tensor<'g>, no: impl Arg<'g>, at: At) -> Tensor<'g> {
+        self.scope.elementwise(ScalarOp::Select, &[self, yes, no.tensor(yes, at)], at)
+    }
+
+    /// Within `lo..=hi`.
+    #[track_caller]
+    pub fn clamp(self, lo: f64, hi: f64) -> Tensor<'g> {
+        let at = Location::caller();
+        self.apply(ScalarOp::Max, lo, at).apply(ScalarOp::Min, hi, at)
+    }
+}

@@ -1,0 +1,97 @@
+//! Products of matrices and rows, and the best-scoring items.
+
+use super::Tensor;
+use super::reduce::How;
+use crate::csr::Csr;
+use crate::dims::At;
+use latentc_ir::graph::Operand;
+use latentc_ir::ops::Op;
+use latentc_ir::ops::matmul::Matmul;
+use latentc_ir::ops::score_top_k::ScoreTopK;
+use latentc_ir::ops::top_k::TopK;
+use latentc_ir::scalar::ScalarOp;
+use latentc_ir::types::{Shape, product};
+use std::panic::Location;
+
+impl<'g> Tensor<'g> {
+    /// `[.., m, k] x [.., k, n] -> [.., m, n]`, for operands of one float type. The second may be a plain
+    /// matrix for every matrix of the first. A transpose by [`Tensor::t`] costs nothing here.
+    #[track_caller]
+    pub fn matmul(self, other: Tensor<'g>) -> Tensor<'g> {
+        let at = Location::caller();
+        let (Some(a), Some(b)) = (self.ty(), other.ty()) else { return self.scope.poisoned(at) };
+        if a.rank() > 2 && b.rank() == 2 {
+            let (rows, k) = a.shape.split_at(a.rank() - 1);
+            let flat: Shape = [product(rows), k[0].clone()].into_iter().collect();
+            let result = self.reshape_to(flat, at).matmul_at(other, at);
+            let Some(ty) = result.ty() else { return result };
+            let shape = rows.iter().cloned().chain([ty.shape[1].clone()]).collect();
+            return result.reshape_to(shape, at);
+        }
+        self.matmul_at(other, at)
+    }
+
+    fn matmul_at(self, other: Tensor<'g>, at: At) -> Tensor<'g> {
+        // The place of the operand is that of its transpose, which is what the user gave.
+        let [(a, transpose_a), (b, transpose_b)] = [self, other].map(|t| match t.transposed() {
+            Some(source) => (Tensor { value: Some(source), ..t }, true),
+            None => (t, false),
+        });
+        self.scope.emit(Matmul { transpose_a, transpose_b }, &[a, b], at)
+    }
+
+    /// What this tensor is the transpose of, in its last two axes.
+    fn transposed(self) -> Option<Operand> {
+        let graph = &self.scope.state.borrow().graph;
+        let node = graph.node(self.value?.node);
+        let Op::Permute(permute) = &node.op else { return None };
+        let rank = permute.axes.len();
+        let swapped = rank >= 2
+            && permute.axes[rank - 2] == rank - 1
+            && permute.axes[rank - 1] == rank - 2
+            && permute.axes[..rank - 2].iter().copied().eq(0..rank - 2);
+        swapped.then(|| node.operands[0])
+    }
+
+    /// The dot product of each row with the same row of another tensor: the sum of products along the last
+    /// axis.
+    #[track_caller]
+    pub fn dot_rows(self, other: Tensor<'g>) -> Tensor<'g> {
+        let at = Location::caller();
+        self.apply(ScalarOp::Mul, other, at).reduce(How::Sum, "dot_rows", &[-1], false, at)
+    }
+
+    /// The `k` greatest elements along the last axis and their positions, i32: greatest first, equal ones
+    /// by lower position, NaN last. `k` is at most the size of the axis.
+    #[track_caller]
+    pub fn top_k(self, k: usize) -> (Tensor<'g>, Tensor<'g>) {
+        let at = Location::caller();
+        self.pair(self.scope.node(TopK { k }, &[self], at), at)
+    }
+
+    /// For queries `[q, d]` (this tensor) and items `[n, d]`, the `k` items of greatest dot product that row
+    /// `users[i]` of the pattern `seen [users, n]` does not hold: scores `[q, k]` and ids i32 `[q, k]`,
+    /// greatest first, equal scores by lower id. Where there are fewer, id -1 and score -inf. The scores of
+    /// all items are never stored.
+    #[track_caller]
+    pub fn score_top_k(
+        self,
+        items: Tensor<'g>,
+        seen: Csr<'g>,
+        users: Tensor<'g>,
+        k: usize,
+    ) -> (Tensor<'g>, Tensor<'g>) {
+        let at = Location::caller();
+        if seen.is_transposed() {
+            self.fault(at, "`score_top_k` takes a pattern as declared, a transpose found", "here");
+            return (self.scope.poisoned(at), self.scope.poisoned(at));
+        }
+        let operands = [self, items, seen.as_operand(), users];
+        self.pair(self.scope.node(ScoreTopK { k }, &operands, at), at)
+    }
+
+    fn pair(self, node: Option<latentc_ir::graph::NodeId>, at: At) -> (Tensor<'g>, Tensor<'g>) {
+        let result = |port| Tensor { scope: self.scope, value: node.map(|node| Operand { node, port }), at };
+        (result(0), result(1))
+    }
+}

@@ -1,0 +1,181 @@
+//! Optimizers: what `minimise` writes into a program.
+
+mod adam;
+pub mod loss;
+mod sgd;
+
+use crate::dims::At;
+use crate::scope::{First, StateSpec};
+pub use adam::Adam;
+use latentc_ir::diag::{Diag, Span};
+use latentc_ir::dtype::{DType, Literal};
+use latentc_ir::graph::{Graph, InputKind, Operand};
+use latentc_ir::ops::Op;
+use latentc_ir::ops::input::Input;
+use latentc_ir::scalar::ScalarOp;
+use latentc_ir::types::{Shape, Type};
+pub use sgd::Sgd;
+
+/// The name under which the loss is among the outputs while the forward part is being rewritten.
+const LOSS: &str = "minimise.loss";
+
+/// A learning rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Lr {
+    /// The same in every run.
+    Constant(f64),
+    /// An f32 scalar of this name, given with every run.
+    Input(&'static str),
+}
+
+impl From<f64> for Lr {
+    fn from(lr: f64) -> Lr {
+        Lr::Constant(lr)
+    }
+}
+
+impl From<f32> for Lr {
+    fn from(lr: f32) -> Lr {
+        Lr::Constant(f64::from(lr))
+    }
+}
+
+/// How parameters move.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Optimizer {
+    /// Against the gradient.
+    Sgd(Sgd),
+    /// By moments of the gradient.
+    Adam(Adam),
+}
+
+impl From<Sgd> for Optimizer {
+    fn from(o: Sgd) -> Optimizer {
+        Optimizer::Sgd(o)
+    }
+}
+
+impl From<Adam> for Optimizer {
+    fn from(o: Adam) -> Optimizer {
+        Optimizer::Adam(o)
+    }
+}
+
+impl Optimizer {
+    /// Its learning rate.
+    pub fn lr(&self) -> Lr {
+        match self {
+            Optimizer::Sgd(o) => o.lr,
+            Optimizer::Adam(o) => o.lr,
+        }
+    }
+
+    /// What is wrong with its numbers.
+    pub(crate) fn fault(&self) -> Option<String> {
+        if let Lr::Constant(lr) = self.lr()
+            && !(lr.is_finite() && lr >= 0.0)
+        {
+            return Some(format!("a learning rate of {lr}; it is finite and not negative"));
+        }
+        match self {
+            Optimizer::Sgd(_) => None,
+            Optimizer::Adam(adam) => adam.fault(),
+        }
+    }
+}
+
+/// A `minimise` as recorded.
+#[derive(Clone, Copy)]
+pub(crate) struct Minimise {
+    pub loss: Operand,
+    pub optimizer: Optimizer,
+    /// The input that gives the learning rate, where one does.
+    pub lr: Option<Operand>,
+    pub at: At,
+}
+
+/// What an optimizer's step is written with.
+pub(crate) struct Step<'a> {
+    pub graph: &'a mut Graph,
+    pub states: &'a mut Vec<StateSpec>,
+    lr: Lr,
+    lr_input: Option<Operand>,
+}
+
+impl Step<'_> {
+    /// The learning rate as an f64 scalar.
+    fn lr(&mut self) -> Operand {
+        match (self.lr_input, self.lr) {
+            (Some(input), _) => self.graph.cast(input, DType::F64),
+            (None, Lr::Constant(lr)) => self.f64(lr),
+            (None, Lr::Input(name)) => unreachable!("the input `{name}` was declared with `minimise`"),
+        }
+    }
+
+    fn f64(&mut self, value: f64) -> Operand {
+        self.graph.fill(Literal::float(DType::F64, value), [])
+    }
+
+    /// A scalar as a tensor of the type and shape of another.
+    fn spread(&mut self, scalar: Operand, like: Operand) -> Operand {
+        let (dtype, shape) = (self.graph.dtype_of(like), self.graph.shape_of(like));
+        let scalar = self.graph.cast(scalar, dtype);
+        self.graph.broadcast(scalar, shape, [].into_iter().collect())
+    }
+
+    /// A state input that begins as zeros.
+    fn state(&mut self, name: String, dtype: DType, shape: &Shape) -> Result<Operand, Diag> {
+        let span = self.graph.at.clone().unwrap_or_else(Span::none);
+        if let Some(taken) = self.graph.input(&name) {
+            let diag =
+                Diag::new(format!("the optimizer keeps `{name}`, and that name is taken"), span, "here");
+            let first = self.graph.node(taken).span.clone();
+            return Err(diag.label(first, "declared here").help("choose another name"));
+        }
+        // Parameters have constant sizes, so their state has.
+        let sizes = shape.iter().filter_map(|d| d.as_const()).filter_map(|d| usize::try_from(d).ok());
+        let first = First::Constant(Literal::zero(dtype));
+        self.states.push(StateSpec { name: name.clone(), dtype, shape: sizes.collect(), first });
+        let ty = Type::tensor(dtype, shape.iter().cloned());
+        self.graph.value(Input { name, kind: InputKind::State, ty }, &[], span)
+    }
+
+    fn update(&mut self, name: String, value: Operand) {
+        self.graph.updates.push((name, value));
+    }
+
+    fn map(&mut self, op: ScalarOp, operands: &[Operand]) -> Operand {
+        self.graph.map(op, operands)
+    }
+}
+
+/// Writes the gradients of the loss and one step of the optimizer into the graph.
+pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minimise) -> Result<(), Diag> {
+    graph.outputs.push((LOSS.to_owned(), what.loss));
+    let params: Vec<(String, Operand)> = graph
+        .inputs()
+        .iter()
+        .filter_map(|n| match &graph.node(*n).op {
+            Op::Input(Input { name, kind: InputKind::Param, .. }) => Some((name.clone(), (*n).into())),
+            _ => None,
+        })
+        .collect();
+    let loss = graph.outputs.pop().map_or(what.loss, |(_, loss)| loss);
+    let wrt: Vec<Operand> = params.iter().map(|(_, o)| *o).collect();
+    let gradients = latentc_ir::grad::gradients(graph, loss, &wrt)?;
+    if gradients.iter().all(Option::is_none) {
+        let diag = Diag::new("the loss depends on no parameter", Span::from(what.at), "minimised here");
+        let made = graph.node(loss.node).span.clone();
+        return Err(diag.label(made, "the loss").help("compute it from a parameter, through float ops"));
+    }
+    let outer = graph.at.replace(Span::from(what.at));
+    let gradients: Vec<(String, Operand, Operand)> =
+        params.into_iter().zip(gradients).filter_map(|((name, p), g)| Some((name, p, g?))).collect();
+    let mut step = Step { graph, states, lr: what.optimizer.lr(), lr_input: what.lr };
+    let done = match what.optimizer {
+        Optimizer::Sgd(sgd) => sgd.expand(&mut step, gradients),
+        Optimizer::Adam(adam) => adam.expand(&mut step, gradients),
+    };
+    graph.at = outer;
+    done
+}

@@ -1,0 +1,5 @@
+//! Laws that every op keeps: results have the inferred types, derivatives agree with finite differences,
+//! bodies agree with their ops.
+
+mod difference;
+mod models;

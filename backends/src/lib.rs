@@ -1,4 +1,21 @@
-//! Targets: the interpreter and native CPU code.
+//! Targets: the interpreter and native CPU code, behind one [`Session`].
+//!
+//! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
+mod cache;
 #[cfg(feature = "llvm")]
 pub mod cpu;
+mod error;
+mod inputs;
+mod memory;
+mod options;
+mod report;
+mod session;
+mod store;
+
+pub use cache::CacheNote;
+pub use error::{Axis, CompileError, RunError};
+pub use options::{Cache, Options};
+pub use report::{KernelReport, LaunchTime, Memory, Report, Times};
+pub use session::Session;
+pub use store::Store;

@@ -323,7 +323,11 @@ fn sorted(rows: usize, cols: usize, edges: &[(i32, i32)]) -> Result<CsrArray, Cs
 }
 
 /// A stable counting sort; gives where each key begins, and the edges in order.
-fn by_key(keys: usize, edges: &[(i32, i32)], key: impl Fn(&(i32, i32)) -> i32) -> (Vec<i32>, Vec<(i32, i32)>) {
+fn by_key(
+    keys: usize,
+    edges: &[(i32, i32)],
+    key: impl Fn(&(i32, i32)) -> i32,
+) -> (Vec<i32>, Vec<(i32, i32)>) {
     let mut starts = vec![0i32; keys + 1];
     for e in edges {
         starts[key(e) as usize + 1] += 1;
@@ -346,7 +350,10 @@ mod tests {
     #[test]
     fn edges_in_any_order_with_repetitions() {
         let a = CsrArray::from_edges(3, 4, [(2, 1), (0, 3), (2, 0), (0, 3), (0, 1), (2, 1)]).unwrap();
-        assert_eq!((a.indptr.as_slice(), a.indices.as_slice()), ([0, 2, 2, 4].as_slice(), [1, 3, 0, 1].as_slice()));
+        assert_eq!(
+            (a.indptr.as_slice(), a.indices.as_slice()),
+            ([0, 2, 2, 4].as_slice(), [1, 3, 0, 1].as_slice())
+        );
         a.validate().unwrap();
         let twin = a.twin.unwrap();
         assert_eq!(twin.indptr, [0, 1, 3, 3, 4]);

@@ -146,6 +146,18 @@ impl Isa {
     }
 }
 
+impl From<&Isa> for latentc_kernels::Machine {
+    fn from(isa: &Isa) -> Self {
+        latentc_kernels::Machine {
+            lanes: isa.lanes,
+            registers: isa.registers,
+            l1: isa.l1,
+            l2: isa.l2,
+            prefetch: isa.prefetch,
+        }
+    }
+}
+
 /// The level that a feature list reaches.
 fn level_of(triple: &str, features: &str) -> Result<&'static str, EmitError> {
     let has =

@@ -8,11 +8,17 @@
 //! run. No operation carries a fast-math flag, so compiled code gives what the nest's interpreter gives but
 //! for the polynomials of `math`, whose errors are stated there.
 
+mod check;
+mod code;
 mod emit;
 pub mod isa;
 mod jit;
+pub(crate) mod machine;
 mod math;
 mod object;
+mod sizes;
+mod split;
+mod threads;
 mod vector;
 
 pub use isa::{ISA_NAMES, Isa};

@@ -10,6 +10,7 @@ use inkwell::module::Module;
 use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{FileType, TargetMachine};
 use latentc_ir::nest::{AxisKind, Expr, Index, Kernel, Stmt};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::EmitError;
@@ -21,6 +22,13 @@ use super::isa::Isa;
 const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
                       loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dse,adce,simplifycfg)";
 const LEVEL: OptimizationLevel = OptimizationLevel::Default;
+
+/// Everything but kernel and machine that decides the code: the generator's sources, LLVM, the passes.
+pub(crate) static GENERATOR: LazyLock<String> = LazyLock::new(|| {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    let (version, sources) = (env!("CARGO_PKG_VERSION"), env!("LATENTC_GENERATOR"));
+    format!("latentc {version} {sources}, LLVM {major}.{minor}.{patch}, {PASSES}, {LEVEL:?}")
+});
 
 /// Machine code of some kernels, in the object format of its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +59,24 @@ pub fn compile_objects(kernels: &[Kernel], isa: &Isa, threads: usize) -> Result<
     if let Some(twice) = kernels.iter().find(|k| !names.insert(k.name.as_str())) {
         return Err(EmitError::DuplicateName { kernel: twice.name.clone() });
     }
-    let groups = spread(kernels, threads.max(1) * 2);
+    compile_groups(&spread(kernels, threads.max(1) * 2), isa, threads)
+}
+
+/// Compiles each kernel to an object of its own, in the order given, on up to `threads` threads. Names must
+/// differ.
+pub(crate) fn compile_each(kernels: &[Kernel], isa: &Isa, threads: usize) -> Result<Vec<Object>, EmitError> {
+    // The largest first, so that no thread is left with a large one at the end.
+    let mut order: Vec<usize> = (0..kernels.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(statements(&kernels[*i].body)));
+    let groups: Vec<Vec<&Kernel>> = order.iter().map(|i| vec![&kernels[*i]]).collect();
+    let mut objects: Vec<(usize, Object)> =
+        order.into_iter().zip(compile_groups(&groups, isa, threads)?).collect();
+    objects.sort_by_key(|(i, _)| *i);
+    Ok(objects.into_iter().map(|(_, o)| o).collect())
+}
+
+/// Compiles groups of kernels, an object each, in their order.
+fn compile_groups(groups: &[Vec<&Kernel>], isa: &Isa, threads: usize) -> Result<Vec<Object>, EmitError> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = vec![];

@@ -67,8 +67,8 @@ fn parallel_ranges() {
 /// Strides other than one, broadcasts, quotients and remainders of the vector variable, reversal, gathers.
 #[test]
 fn positions_in_lanes() {
-    type Make = fn(Index) -> Index;
-    let cases: [(&str, Make, fn(i64) -> i64); 11] = [
+    type Case = (&'static str, fn(Index) -> Index, fn(i64) -> i64);
+    let cases: [Case; 11] = [
         ("contiguous", |i| i + 3, |i| i + 3),
         ("strided", |i| i * 3 + 1, |i| i * 3 + 1),
         ("broadcast", |_| Index::Const(5), |_| 5),

@@ -3,7 +3,10 @@
 
 mod elementwise;
 mod errors;
+mod gemm;
 mod harness;
 mod loops;
 mod maths;
+mod schedules;
+mod score_top_k;
 mod tiles;

@@ -36,7 +36,8 @@ impl KernelBuilder {
         Index::Dim(DimId(at as u32))
     }
 
-    /// Declares a buffer. Parameters must all be declared before the first local.
+    /// Declares a buffer. [`KernelBuilder::finish`] puts the parameters before the locals, each in the order
+    /// of their declaration.
     pub fn buffer(
         &mut self,
         name: impl Into<String>,
@@ -58,16 +59,34 @@ impl KernelBuilder {
         self.kernel.buffers[buf.at()].space = space;
     }
 
-    fn push(&mut self, s: Stmt) {
+    /// Appends a statement.
+    pub fn push(&mut self, s: Stmt) {
         if let Some(list) = self.open.last_mut() {
             list.push(s);
         }
     }
 
-    fn block(&mut self, body: impl FnOnce(&mut Self)) -> Vec<Stmt> {
+    /// Declares a loop variable, for a loop that is put together from [`KernelBuilder::begin`] and
+    /// [`KernelBuilder::end`].
+    pub fn var(&mut self, name: &str) -> VarId {
+        self.kernel.vars.push(name.to_owned());
+        VarId(self.kernel.vars.len() as u32 - 1)
+    }
+
+    /// Opens a list of statements: what follows is appended to it until [`KernelBuilder::end`].
+    pub fn begin(&mut self) {
         self.open.push(vec![]);
-        body(self);
+    }
+
+    /// Closes the list opened last and gives it, to be made a loop's or branch's body.
+    pub fn end(&mut self) -> Vec<Stmt> {
         self.open.pop().unwrap_or_default()
+    }
+
+    fn block(&mut self, body: impl FnOnce(&mut Self)) -> Vec<Stmt> {
+        self.begin();
+        body(self);
+        self.end()
     }
 
     /// Writes `for name in lo..hi step step`.
@@ -80,8 +99,7 @@ impl KernelBuilder {
         kind: AxisKind,
         body: impl FnOnce(&mut Self, Index),
     ) {
-        self.kernel.vars.push(name.to_owned());
-        let var = VarId(self.kernel.vars.len() as u32 - 1);
+        let var = self.var(name);
         let body = self.block(|k| body(k, Index::Var(var)));
         self.push(Stmt::For { var, lo: lo.into(), hi: hi.into(), step, kind, body });
     }
@@ -141,7 +159,55 @@ impl KernelBuilder {
     /// The finished kernel.
     pub fn finish(mut self) -> Kernel {
         self.kernel.body = self.open.pop().unwrap_or_default();
+        let is_param = |b: &Buffer| matches!(b.space, Space::In | Space::Out | Space::InOut);
+        let order: Vec<usize> = {
+            let (params, locals): (Vec<usize>, Vec<usize>) =
+                (0..self.kernel.buffers.len()).partition(|i| is_param(&self.kernel.buffers[*i]));
+            params.into_iter().chain(locals).collect()
+        };
+        if order.iter().enumerate().any(|(new, old)| new != *old) {
+            let mut to = vec![BufId(0); order.len()];
+            for (new, old) in order.iter().enumerate() {
+                to[*old] = BufId(new as u32);
+            }
+            self.kernel.buffers = order.iter().map(|i| self.kernel.buffers[*i].clone()).collect();
+            renumber(&mut self.kernel.body, &to);
+        }
         self.kernel
+    }
+}
+
+/// Gives buffers other numbers throughout.
+fn renumber(body: &mut [Stmt], to: &[BufId]) {
+    for s in body {
+        match s {
+            Stmt::For { kind, body, .. } => {
+                if let AxisKind::Parallel(Split::ByPrefix { prefix, .. }) = kind {
+                    *prefix = to[prefix.at()];
+                }
+                renumber(body, to);
+            }
+            Stmt::If { cond, then, otherwise } => {
+                renumber_expr(cond, to);
+                renumber(then, to);
+                renumber(otherwise, to);
+            }
+            Stmt::Let { expr, .. } => renumber_expr(expr, to),
+            Stmt::Store { buf, value, .. } | Stmt::Accumulate { buf, value, .. } => {
+                *buf = to[buf.at()];
+                renumber_expr(value, to);
+            }
+            Stmt::Fill { buf, .. } | Stmt::Prefetch { buf, .. } => *buf = to[buf.at()],
+        }
+    }
+}
+
+fn renumber_expr(e: &mut Expr, to: &[BufId]) {
+    match e {
+        Expr::Load { buf, .. } | Expr::Lanes { buf, .. } => *buf = to[buf.at()],
+        Expr::Op(_, args) => args.iter_mut().for_each(|a| renumber_expr(a, to)),
+        Expr::Cast(_, x) => renumber_expr(x, to),
+        Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => {}
     }
 }
 

@@ -38,6 +38,7 @@ pub mod segments;
 pub mod slice;
 pub mod softmax;
 pub mod spmm;
+pub mod spmm_rows;
 pub mod top_k;
 mod values;
 
@@ -229,6 +230,7 @@ registry! {
     segments::Segments,
     segment_sum::SegmentSum,
     spmm::Spmm,
+    spmm_rows::SpmmRows,
     sddmm::Sddmm,
     csr_degree::CsrDegree,
     top_k::TopK,

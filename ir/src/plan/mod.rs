@@ -1,11 +1,18 @@
 //! The plan: buffers with places, and kernel launches in order. What a backend runs and a file can hold.
 
+pub(crate) mod bounds;
+mod build;
+mod in_place;
+pub mod memory;
+
 use crate::dim::Symbol;
 use crate::dtype::DType;
 use crate::graph::InputKind;
 use crate::nest::Kernel;
 use crate::types::{Shape, Type};
 use std::sync::Arc;
+
+pub use build::build;
 
 /// A program ready to be compiled for a target.
 #[derive(Clone, Debug)]
@@ -100,6 +107,19 @@ pub enum CsrPart {
     TwinIndices,
     /// Position in the original of each entry of the transpose, i32 `[nnz]`.
     TwinEdges,
+}
+
+impl CsrPart {
+    /// The name in text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CsrPart::Indptr => "indptr",
+            CsrPart::Indices => "indices",
+            CsrPart::TwinIndptr => "twin_indptr",
+            CsrPart::TwinIndices => "twin_indices",
+            CsrPart::TwinEdges => "twin_edges",
+        }
+    }
 }
 
 /// A kernel on buffers.

@@ -217,8 +217,15 @@ impl<'c> Ops<'c> {
         self.scalar_op(op.combine(), d, &[a, b])
     }
 
-    /// Reduces a vector to a scalar by halves: lane `i` with lane `i + n/2`, until one is left.
+    /// Reduces a vector to a scalar by halves: lane `i` with lane `i + n/2`, until one is left. Of truth values
+    /// the order does not matter, and machines have one instruction for any and all.
     pub(super) fn halve(&self, op: ReduceOp, d: DType, mut v: V<'c>) -> R<'c> {
+        if d == DType::Bool && lanes(v) > 1 {
+            return match op {
+                ReduceOp::Sum | ReduceOp::Max => self.intrinsic("llvm.vector.reduce.or", &[v]),
+                ReduceOp::Prod | ReduceOp::Min => self.intrinsic("llvm.vector.reduce.and", &[v]),
+            };
+        }
         while lanes(v) > 1 {
             let half = lanes(v) / 2;
             v = self.combine(op, d, self.slice(v, 0, half)?, self.slice(v, half, half)?)?;

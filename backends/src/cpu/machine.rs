@@ -1,0 +1,371 @@
+//! A compiled program in memory: code, arena, outputs, and the launches with their tables of pointers.
+//!
+//! Everything that does not depend on the run is settled when it is made; what depends on the dimensions
+//! when they change; a run only fills in where inputs and outputs are and calls.
+
+use super::code::Code;
+use super::sizes::{value, work};
+use super::split::Range;
+use super::threads::{Part, Threads};
+use super::{Isa, KernelFn, Library, check};
+use crate::cache::CacheNote;
+use crate::error::{CompileError, RunError};
+use crate::inputs::{Dims, Inputs, Slot};
+use crate::memory::Block;
+use crate::options::Options;
+use crate::report::{KernelReport, LaunchTime, Memory, Report, Times};
+use latentc_ir::array::CsrArray;
+use latentc_ir::nest::{Kernel, Split};
+use latentc_ir::plan::{CsrPart, Place, Program};
+use latentc_ir::types::{Shape, product};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Work (see [`work`]) below which a kernel runs on the caller alone: some ten microseconds.
+const WORTH_SPREADING: f64 = 20_000.0;
+
+/// A program that is ready to run on this processor.
+pub(crate) struct Machine {
+    // Dropped first: nothing runs when code and memory go.
+    threads: Threads,
+    program: Program,
+    steps: Vec<Step>,
+    /// The pointer tables of all steps, one after the other.
+    pointers: Vec<Address>,
+    /// Entries of `pointers` that a run fills in, with the buffer they are of.
+    open: Vec<(usize, usize)>,
+    /// The dims of all steps, one after the other.
+    dims: Vec<i64>,
+    /// Room for the parts of a launch.
+    parts: Vec<Part>,
+    outputs: Vec<Output>,
+    /// Whether `dims`, loops and outputs are those of the dimensions bound last.
+    ready: bool,
+    profile: Option<Vec<(u64, Duration)>>,
+    about: About,
+    arena: Block,
+    _library: Library,
+}
+
+/// What is to be said of its making.
+struct About {
+    isa: &'static str,
+    kernels: Vec<KernelReport>,
+    times: Times,
+    cache: Option<PathBuf>,
+    notes: Vec<CacheNote>,
+}
+
+/// An entry of a pointer table: an address that the session keeps alive while kernels use it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Address(*mut u8);
+
+// SAFETY: used only while a run borrows the memory behind it.
+unsafe impl Send for Address {}
+
+/// A launch.
+struct Step {
+    function: KernelFn,
+    kernel: usize,
+    /// Where its pointers and dims begin.
+    pointers: usize,
+    dims: usize,
+    /// Its parallel loop.
+    range: Option<Range>,
+    /// Whether it is worth more than one thread at the present dimensions.
+    spread: bool,
+    /// Length of the prefix buffer that divides its loop.
+    prefix: usize,
+}
+
+/// An output of a run.
+struct Output {
+    data: Block,
+    shape: Vec<usize>,
+}
+
+impl Machine {
+    /// Compiles or loads, plans pointers, takes memory, starts threads.
+    pub fn new(program: &Program, options: &Options) -> Result<Machine, CompileError> {
+        let start = Instant::now();
+        let plan = |what| CompileError::Plan { program: program.name.clone(), what };
+        check::check(program).map_err(plan)?;
+        let isa = Isa::host()?;
+        let code = Code::new(&program.kernels, &isa, options)?;
+        let memory = |what: &str, bytes| CompileError::Memory {
+            program: program.name.clone(),
+            what: what.to_owned(),
+            bytes,
+        };
+        let arena = Block::zeros(program.arena_bytes).map_err(|e| memory("the temporaries", e.bytes))?;
+        let threads = Threads::start(options.thread_count())?;
+
+        let (mut steps, mut pointers, mut open, mut dims) = (vec![], vec![], vec![], vec![]);
+        for launch in &program.launches {
+            steps.push(Step {
+                function: code.functions[launch.kernel],
+                kernel: launch.kernel,
+                pointers: pointers.len(),
+                dims: dims.len(),
+                range: None,
+                spread: false,
+                prefix: 0,
+            });
+            for &buffer in &launch.buffers {
+                pointers.push(match program.buffers[buffer].place {
+                    // Whether it ends in the arena is checked before a run uses it.
+                    Place::Arena { offset } => Address(arena.pointer().wrapping_add(offset)),
+                    _ => {
+                        open.push((pointers.len(), buffer));
+                        Address(std::ptr::null_mut())
+                    }
+                });
+            }
+            dims.extend(launch.dims.iter().map(|_| 0));
+        }
+        let mut outputs = vec![];
+        for (at, o) in program.outputs.iter().enumerate() {
+            if program.outputs[..at].iter().any(|other| other.name == o.name) {
+                return Err(CompileError::Twice { what: "output", name: o.name.clone() });
+            }
+            // The greatest size at once, where it is not excessive: then no run has to take memory.
+            let greatest = product(&o.shape).upper().saturating_mul(o.dtype.size() as i64);
+            let ahead = if (0..=AHEAD).contains(&greatest) { greatest as usize } else { 0 };
+            let data = Block::zeros(ahead).map_err(|e| memory(&format!("output `{}`", o.name), e.bytes))?;
+            outputs.push(Output { data, shape: vec![0; o.shape.len()] });
+        }
+        let parts = vec![(0, 0); threads.count()];
+        let mut kernels = code.kernels;
+        for launch in &program.launches {
+            kernels[code.distinct[launch.kernel]].launches += 1;
+        }
+        let times = Times { total: start.elapsed(), ..code.times };
+        let about = About { isa: isa.name, kernels, times, cache: code.cache, notes: code.notes };
+        Ok(Machine {
+            threads,
+            program: program.clone(),
+            steps,
+            pointers,
+            open,
+            dims,
+            parts,
+            outputs,
+            ready: false,
+            profile: None,
+            about,
+            arena,
+            _library: code.library,
+        })
+    }
+
+    /// Whether some launch needs the edges of the twin of this input.
+    pub fn needs_edges(&self, input: usize) -> bool {
+        let place = Place::Csr { input, part: CsrPart::TwinEdges };
+        self.program.buffers.iter().any(|b| b.place == place)
+    }
+
+    /// Runs every launch on inputs that have been bound; `changed` says whether to other dimensions than
+    /// in the run before.
+    pub fn run(&mut self, inputs: &Inputs, changed: bool) -> Result<(), RunError> {
+        if changed || !self.ready {
+            self.ready = false;
+            self.rebind(inputs.dims())?;
+            self.ready = true;
+        }
+        for &(entry, buffer) in &self.open {
+            self.pointers[entry] = Address(match self.program.buffers[buffer].place {
+                Place::Input(i) => match inputs.slot(i) {
+                    Slot::Kept(p) => p.0,
+                    Slot::Dense(d) => d.data.pointer(),
+                    Slot::Pattern(_) => continue,
+                },
+                Place::Csr { input, part } => match inputs.slot(input) {
+                    Slot::Pattern(Some(p)) => part_of(p, part).as_ptr().cast_mut().cast(),
+                    _ => continue,
+                },
+                Place::Output(o) => self.outputs[o].data.pointer(),
+                Place::Arena { .. } => continue,
+            });
+        }
+        for at in 0..self.steps.len() {
+            let start = self.profile.is_some().then(Instant::now);
+            self.launch(at);
+            if let (Some(start), Some(profile)) = (start, &mut self.profile) {
+                profile[at].0 += 1;
+                profile[at].1 += start.elapsed();
+            }
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, at: usize) {
+        let step = &self.steps[at];
+        let pointers = self.pointers[step.pointers..].as_ptr().cast::<*mut u8>();
+        let dims = self.dims[step.dims..].as_ptr();
+        let (lo, hi) = step.range.map_or((0, 0), |r| (r.lo, r.hi));
+        match step.range {
+            Some(range) if step.spread => {
+                match self.program.kernels[step.kernel].parallel() {
+                    Some((.., Split::ByPrefix { prefix, rows_per_iteration })) => {
+                        let start = self.pointers[step.pointers + prefix.at()].0.cast::<i32>();
+                        // SAFETY: a parameter of i32 (`check`), aligned and of this length (`rebind`), which
+                        // nothing writes during the launch.
+                        let prefix = unsafe { std::slice::from_raw_parts(start, step.prefix) };
+                        range.by_prefix(prefix, rows_per_iteration, &mut self.parts);
+                    }
+                    _ => range.evenly(&mut self.parts),
+                }
+                // SAFETY: one pointer a parameter, each valid for the length that the kernel declares and
+                // not shared with a written one (`check`, `rebind`), one number a dim; the parts are
+                // disjoint parts of the loop; the library is ours.
+                unsafe { self.threads.run(step.function, pointers, dims, &self.parts) }
+            }
+            Some(_) if lo >= hi => {}
+            // SAFETY: as above, with the whole loop.
+            _ => unsafe { (step.function)(pointers, dims, lo, hi) },
+        }
+    }
+
+    /// Settles what depends on the dimensions: lengths are checked, loops and outputs get their sizes.
+    fn rebind(&mut self, dims: &Dims) -> Result<(), RunError> {
+        for (output, decl) in self.outputs.iter_mut().zip(&self.program.outputs) {
+            let place = || format!("output `{}`", decl.name);
+            let bytes = extent(&decl.shape, dims)
+                .and_then(|n| n.checked_mul(decl.dtype.size()))
+                .ok_or_else(|| RunError::Memory { place: place(), bytes: usize::MAX })?;
+            let memory = |e: crate::memory::NoMemory| RunError::Memory { place: place(), bytes: e.bytes };
+            output.data.reserve(bytes).map_err(memory)?;
+            for (size, dim) in output.shape.iter_mut().zip(&decl.shape) {
+                *size = dims.eval(dim).and_then(|v| usize::try_from(v).ok()).unwrap_or(0);
+            }
+        }
+        let spread = self.threads.count() > 1;
+        for (step, launch) in self.steps.iter_mut().zip(&self.program.launches) {
+            let kernel = &self.program.kernels[launch.kernel];
+            let values = &mut self.dims[step.dims..step.dims + launch.dims.len()];
+            for (value, &dim) in values.iter_mut().zip(&launch.dims) {
+                *value = dims.value(dim);
+            }
+            let wrong = |what| RunError::Plan { kernel: kernel.name.clone(), what };
+            lengths(&self.program, kernel, &launch.buffers, values, dims).map_err(wrong)?;
+            let Some((lo, hi, by, split)) = kernel.parallel() else { continue };
+            let (Some(lo), Some(hi)) = (value(lo, values), value(hi, values)) else {
+                return Err(wrong("the bounds of its loop overflow".to_owned()));
+            };
+            let range = Range { lo, hi, step: by };
+            step.range = Some(range);
+            step.spread = spread && range.count() > 1 && work(&kernel.body, values) >= WORTH_SPREADING;
+            if let Split::ByPrefix { prefix, .. } = split {
+                let len = value(&kernel.buffers[prefix.at()].len, values);
+                step.prefix = len.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sizes and memory of an output, by its position.
+    pub fn output(&self, at: usize) -> (&[usize], &Block) {
+        (&self.outputs[at].shape, &self.outputs[at].data)
+    }
+
+    /// The program.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Starts counting from nothing, or stops.
+    pub fn set_profile(&mut self, on: bool) {
+        self.profile = on.then(|| vec![Default::default(); self.steps.len()]);
+    }
+
+    /// What it is and holds; inputs are not counted.
+    pub fn report(&self) -> Report {
+        let about = &self.about;
+        let times = self.profile.iter().flatten().zip(&self.steps).map(|((calls, total), step)| LaunchTime {
+            name: self.program.kernels[step.kernel].name.clone(),
+            calls: *calls,
+            total: *total,
+        });
+        Report {
+            program: self.program.name.clone(),
+            device: format!("cpu {}", about.isa),
+            threads: self.threads.count(),
+            kernels: about.kernels.clone(),
+            launches: self.steps.len(),
+            times: about.times,
+            memory: Memory {
+                arena: self.arena.capacity(),
+                outputs: self.outputs.iter().map(|o| o.data.capacity()).sum(),
+                code: about.kernels.iter().map(|k| k.bytes).sum(),
+                ..Memory::default()
+            },
+            cache: about.cache.clone(),
+            notes: about.notes.clone(),
+            profile: times.collect(),
+        }
+    }
+}
+
+/// Outputs get memory for their greatest size at once up to this many bytes.
+const AHEAD: i64 = 1 << 30;
+
+/// The number of elements of a shape; `None` where it is negative or overflows.
+fn extent(shape: &Shape, dims: &Dims) -> Option<usize> {
+    shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(dims.eval(d)?).ok()?))
+}
+
+/// Checks that each parameter's length fits its buffer, and the buffer its place.
+fn lengths(
+    program: &Program,
+    kernel: &Kernel,
+    buffers: &[usize],
+    values: &[i64],
+    dims: &Dims,
+) -> Result<(), String> {
+    for ((_, param), &at) in kernel.params().zip(buffers) {
+        let buffer = &program.buffers[at];
+        let len = value(&param.len, values).and_then(|n| usize::try_from(n).ok());
+        let held = extent(&buffer.shape, dims);
+        if len.is_none() || len > held {
+            return Err(format!(
+                "parameter `{}` has {len:?} elements and buffer `{}` {held:?}",
+                param.name, buffer.name
+            ));
+        }
+        let room = match &buffer.place {
+            Place::Input(i) => match &program.inputs[*i].ty {
+                latentc_ir::types::Type::Tensor(t) => extent(&t.shape, dims),
+                _ => None,
+            },
+            Place::Csr { input, part } => program.inputs[*input].ty.as_csr().and_then(|c| {
+                let of = |d| dims.eval(d).and_then(|n| usize::try_from(n).ok());
+                match part {
+                    CsrPart::Indptr => of(&c.rows).map(|n| n + 1),
+                    CsrPart::TwinIndptr => of(&c.cols).map(|n| n + 1),
+                    CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => of(&c.nnz),
+                }
+            }),
+            Place::Output(o) => extent(&program.outputs[*o].shape, dims),
+            Place::Arena { offset } => {
+                program.arena_bytes.checked_sub(*offset).map(|left| left / buffer.dtype.size())
+            }
+        };
+        if room < held {
+            return Err(format!("buffer `{}` has {held:?} elements and its place {room:?}", buffer.name));
+        }
+    }
+    Ok(())
+}
+
+/// An array of a pattern. The twin of a symmetric one is itself; where it is needed it has been made.
+fn part_of(p: &CsrArray, part: CsrPart) -> &[i32] {
+    match (part, &p.twin) {
+        (CsrPart::Indptr, _) | (CsrPart::TwinIndptr, None) => &p.indptr,
+        (CsrPart::Indices, _) | (CsrPart::TwinIndices, None) => &p.indices,
+        (CsrPart::TwinIndptr, Some(t)) => &t.indptr,
+        (CsrPart::TwinIndices, Some(t)) => &t.indices,
+        (CsrPart::TwinEdges, Some(t)) => &t.edges,
+        (CsrPart::TwinEdges, None) => &[],
+    }
+}

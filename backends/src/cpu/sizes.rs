@@ -1,0 +1,71 @@
+//! Numbers of a kernel at known dimensions: lengths, bounds, and about how much work it is.
+
+use latentc_ir::nest::{AxisKind, Expr, Index, Stmt};
+
+/// The value of an index that is free of loop variables and loaded values; `None` for others and where it
+/// overflows or divides by nothing.
+pub(crate) fn value(index: &Index, dims: &[i64]) -> Option<i64> {
+    let two = |a: &Index, b: &Index| Some((value(a, dims)?, value(b, dims)?));
+    match index {
+        Index::Const(c) => Some(*c),
+        Index::Dim(d) => dims.get(d.at()).copied(),
+        Index::Var(_) | Index::Val(_) => None,
+        Index::Add(a, b) => two(a, b).and_then(|(a, b)| a.checked_add(b)),
+        Index::Sub(a, b) => two(a, b).and_then(|(a, b)| a.checked_sub(b)),
+        Index::Mul(a, b) => two(a, b).and_then(|(a, b)| a.checked_mul(b)),
+        Index::Div(a, b) => two(a, b).filter(|(_, b)| *b > 0).and_then(|(a, b)| a.checked_div_euclid(b)),
+        Index::Mod(a, b) => two(a, b).filter(|(_, b)| *b > 0).and_then(|(a, b)| a.checked_rem_euclid(b)),
+        Index::Min(a, b) => two(a, b).map(|(a, b)| a.min(b)),
+        Index::Max(a, b) => two(a, b).map(|(a, b)| a.max(b)),
+    }
+}
+
+/// Whether [`value`] knows an index for any dimensions.
+pub(crate) fn is_free(index: &Index) -> bool {
+    match index {
+        Index::Const(_) | Index::Dim(_) => true,
+        Index::Var(_) | Index::Val(_) => false,
+        Index::Add(a, b)
+        | Index::Sub(a, b)
+        | Index::Mul(a, b)
+        | Index::Div(a, b)
+        | Index::Mod(a, b)
+        | Index::Min(a, b)
+        | Index::Max(a, b) => is_free(a) && is_free(b),
+    }
+}
+
+/// Turns of a loop whose bounds the data decide: a guess.
+const UNKNOWN_TURNS: f64 = 16.0;
+
+/// About how many instructions statements run: a vector operation counts as one. Decides only whether
+/// threads are worth waking, so it is rough.
+pub(crate) fn work(body: &[Stmt], dims: &[i64]) -> f64 {
+    let of = |s: &Stmt| match s {
+        Stmt::For { lo, hi, step, kind, body, .. } => {
+            let turns = match (value(lo, dims), value(hi, dims)) {
+                (Some(lo), Some(hi)) => (hi.saturating_sub(lo) / (*step).max(1)).max(0) as f64,
+                _ => UNKNOWN_TURNS,
+            };
+            let turns = match kind {
+                AxisKind::Vector(n) => (turns / f64::from((*n).max(1))).ceil(),
+                _ => turns,
+            };
+            turns * work(body, dims)
+        }
+        Stmt::If { cond, then, otherwise } => expr(cond) + work(then, dims).max(work(otherwise, dims)),
+        Stmt::Let { expr: e, .. } => expr(e),
+        Stmt::Store { value, .. } | Stmt::Accumulate { value, .. } => 1.0 + expr(value),
+        Stmt::Fill { .. } | Stmt::Prefetch { .. } => 1.0,
+    };
+    body.iter().map(of).sum()
+}
+
+fn expr(e: &Expr) -> f64 {
+    match e {
+        Expr::Op(_, args) => 1.0 + args.iter().map(expr).sum::<f64>(),
+        Expr::Cast(_, x) => 1.0 + expr(x),
+        Expr::Load { .. } | Expr::Lanes { .. } => 1.0,
+        Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => 0.0,
+    }
+}

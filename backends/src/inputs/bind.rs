@@ -1,0 +1,159 @@
+//! Before a run: everything it uses is there, sizes agree, ids are in range.
+
+use super::{Dense, Inputs, Pointer, Size, Slot, axis, check_sizes, place, position};
+use crate::error::RunError;
+use crate::store::Store;
+use latentc_ir::array::Array;
+use latentc_ir::dtype::DType;
+use latentc_ir::plan::InputDecl;
+use latentc_ir::types::Type;
+
+impl Inputs {
+    /// Checks everything that the coming run uses, notes where the store's arrays are, and binds the
+    /// dimensions; gives whether any of them has another value than in the run before.
+    pub fn bind(&mut self, store: &mut Store) -> Result<bool, RunError> {
+        self.dims.values.fill(None);
+        for at in 0..self.decls.len() {
+            let decl = &self.decls[at];
+            match &mut self.slots[at] {
+                Slot::Kept(pointer) => {
+                    let array = entry(decl, store)?;
+                    check_sizes(decl, &self.sizes[at], &self.dims.symbols, array.shape())?;
+                    *pointer = Pointer(array.as_bytes_mut().as_mut_ptr());
+                }
+                Slot::Dense(Dense { given: true, .. }) | Slot::Pattern(Some(_)) => {}
+                _ => return Err(RunError::Missing { name: decl.name.clone(), ty: decl.ty.to_string() }),
+            }
+        }
+        self.each_size(store, Inputs::bind_symbol)?;
+        if let Some(at) = self.dims.values.iter().position(Option::is_none) {
+            return Err(RunError::Unbound { dimension: self.dims.symbols[at].name.clone() });
+        }
+        self.each_size(store, Inputs::check_computed)?;
+        self.check_bounds()?;
+        let mut changed = false;
+        for (before, now) in self.dims.before.iter_mut().zip(&self.dims.values) {
+            let now = now.map(|(v, _)| v);
+            changed |= *before != now;
+            *before = now;
+        }
+        Ok(changed)
+    }
+
+    /// Visits every size of every input: which input, which of its sizes, and its value.
+    fn each_size(
+        &mut self,
+        store: &Store,
+        visit: fn(&mut Inputs, usize, usize, usize) -> Result<(), RunError>,
+    ) -> Result<(), RunError> {
+        for at in 0..self.decls.len() {
+            for i in 0..self.sizes[at].len() {
+                let found = match &self.slots[at] {
+                    Slot::Kept(_) => store.get(&self.decls[at].name).map_or(0, |a| a.shape()[i]),
+                    Slot::Dense(d) => d.shape[i],
+                    Slot::Pattern(p) => p.as_ref().map_or(0, |p| [p.rows, p.cols, p.nnz()][i]),
+                };
+                visit(self, at, i, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bind_symbol(&mut self, at: usize, i: usize, found: usize) -> Result<(), RunError> {
+        let Size::Symbol(s) = self.sizes[at][i] else { return Ok(()) };
+        match self.dims.values[s] {
+            // Ranges were checked with the other sizes, so it fits an i64.
+            None => self.dims.values[s] = Some((found as i64, at)),
+            Some((first, giver)) if first != found as i64 => {
+                let decl = &self.decls[at];
+                return Err(RunError::Conflict {
+                    dimension: self.dims.symbols[s].name.clone(),
+                    first_place: place(&self.decls[giver]),
+                    first,
+                    place: place(decl),
+                    axis: axis(decl, i),
+                    found,
+                });
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    fn check_computed(&mut self, at: usize, i: usize, found: usize) -> Result<(), RunError> {
+        let Size::Computed(dim) = &self.sizes[at][i] else { return Ok(()) };
+        let value = self.dims.eval(dim);
+        if value.is_some() && value == i64::try_from(found).ok() {
+            return Ok(());
+        }
+        let decl = &self.decls[at];
+        let expected = match value {
+            Some(v) => format!("{v} (`{dim}`)"),
+            None => format!("`{dim}`, which is too large to compute"),
+        };
+        Err(RunError::Size { place: place(decl), axis: axis(decl, i), expected, found })
+    }
+
+    fn check_bounds(&mut self) -> Result<(), RunError> {
+        for (decl, slot) in self.decls.iter().zip(&mut self.slots) {
+            let (Slot::Dense(d), Type::Tensor(ty), Some(bound)) = (slot, &decl.ty, &decl.bound) else {
+                continue;
+            };
+            // Every dimension is bound by now; a bound too large to compute forbids nothing.
+            let bound = self.dims.eval(bound).unwrap_or(i64::MAX);
+            if d.checked == Some(bound) {
+                continue;
+            }
+            if let Some((at, value)) = outside(d, ty.dtype, bound) {
+                let (name, position) = (decl.name.clone(), position(&d.shape, at));
+                return Err(RunError::Bound { name, position, value, bound });
+            }
+            d.checked = Some(bound);
+        }
+        Ok(())
+    }
+}
+
+/// The entry of the store for an input that is kept, of the right type.
+fn entry<'s>(decl: &InputDecl, store: &'s mut Store) -> Result<&'s mut Array, RunError> {
+    let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get_mut(&decl.name)) else {
+        return Err(RunError::MissingEntry {
+            name: decl.name.clone(),
+            kind: decl.kind.name(),
+            ty: decl.ty.to_string(),
+        });
+    };
+    if array.dtype() != ty.dtype {
+        return Err(RunError::ElementType { place: place(decl), expected: ty.dtype, found: array.dtype() });
+    }
+    Ok(array)
+}
+
+/// The first element that is not in `0..bound`.
+fn outside(d: &Dense, dtype: DType, bound: i64) -> Option<(usize, i64)> {
+    let n = d.shape.iter().product();
+    match dtype {
+        DType::I64 => first(d.data.slice::<i64>(n), |x| *x < 0 || *x >= bound),
+        DType::I32 => {
+            // As unsigned numbers negative ids are large: one comparison an element.
+            let bound = bound.clamp(0, 1 << 31) as u32;
+            first(d.data.slice::<i32>(n), |x| *x as u32 >= bound)
+        }
+        DType::U32 => first(d.data.slice::<u32>(n), |x| i64::from(*x) >= bound),
+        DType::U8 => first(d.data.slice::<u8>(n), |x| i64::from(*x) >= bound),
+        DType::Bool | DType::F64 | DType::F32 | DType::Bf16 | DType::F16 => None,
+    }
+}
+
+/// Looks block by block, without leaving a block early, so that the comparison runs in vectors.
+fn first<T: Copy + Into<i64>>(values: &[T], wrong: impl Fn(&T) -> bool) -> Option<(usize, i64)> {
+    const BLOCK: usize = 1024;
+    for (b, block) in values.chunks(BLOCK).enumerate() {
+        if block.iter().fold(false, |any, x| any | wrong(x))
+            && let Some(i) = block.iter().position(&wrong)
+        {
+            return Some((b * BLOCK + i, block[i].into()));
+        }
+    }
+    None
+}

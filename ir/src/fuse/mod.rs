@@ -1,0 +1,319 @@
+//! Fusion: which nodes become one kernel.
+//!
+//! Regions grow in topological order. A node joins the regions of the values it reads, and merges them, where
+//! all work on the same rows, every value is read at the row that is being written, and no path leads out of
+//! the region and back. Free ops (broadcasts, slices, constants, random words: see
+//! [`is_free`](crate::lower::is_free)) belong to no region: whoever uses them writes them again. What a region
+//! computes is stored only where another region, an output or an update needs it.
+
+mod legal;
+
+use crate::graph::{Graph, NodeId, Operand};
+use crate::lower::is_free;
+use crate::ops::{Class, Op};
+use crate::types::{Shape, Type};
+use legal::Ancestors;
+pub use legal::Refusal;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// How a region loops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Scalars, one after the other.
+    Scalars,
+    /// Row by row, over these leading axes.
+    Rows(Shape),
+    /// One op by itself.
+    Single,
+}
+
+/// Nodes that become one kernel (and the kernel that finishes its sums over rows).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// How it loops.
+    pub kind: Kind,
+    /// Its nodes, producers first.
+    pub nodes: Vec<NodeId>,
+    /// The values that it stores.
+    pub outputs: Vec<Operand>,
+}
+
+/// The regions of a graph, and why those that share values are not one.
+#[derive(Clone, Debug, Default)]
+pub struct Fusion {
+    /// Producers before consumers.
+    pub regions: Vec<Region>,
+    /// Node, the region's first node that it did not join, and why.
+    pub refusals: Vec<(NodeId, NodeId, Refusal)>,
+}
+
+/// The greatest width of a row that is kept in local memory.
+pub(crate) const WIDEST_ROW: i64 = 1024;
+/// The greatest matrix that a kernel over rows multiplies by: elements.
+const LARGEST_MATRIX: i64 = 64 << 10;
+
+/// Divides a graph into regions; every node one of its own unless `together`.
+pub fn fuse(graph: &Graph, together: bool) -> Fusion {
+    let order = graph.topological();
+    let live = live_nodes(graph);
+    let stored = must_be_stored(graph, &live);
+    let ancestors = Ancestors::of(graph, &order);
+    let mut fusion = Fusion::default();
+    let mut groups: Vec<Option<Group>> = vec![];
+    let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
+
+    for n in order.iter().copied().filter(|n| live.contains(n)) {
+        let op = &graph.node(n).op;
+        if matches!(op, Op::Input(_)) || (is_free(op) && !stored.contains(&Operand::from(n))) {
+            continue;
+        }
+        let kind = kind_of(graph, n);
+        let mut group = Group { kind, nodes: vec![n] };
+        if together && group.kind != Kind::Single {
+            for at in candidates(graph, n, &group_of) {
+                let Some(other) = &groups[at] else { continue };
+                match legal::union(graph, other, &group, &ancestors) {
+                    Ok(union) => {
+                        group = union;
+                        groups[at] = None;
+                    }
+                    Err(refusal) => fusion.refusals.push((n, other.nodes[0], refusal)),
+                }
+            }
+        }
+        let at = groups.len();
+        for m in &group.nodes {
+            group_of.insert(*m, at);
+        }
+        groups.push(Some(group));
+    }
+    let groups: Vec<Group> = groups.into_iter().flatten().collect();
+    fusion.regions = finish(graph, groups, &live, &stored, &order);
+    fusion
+}
+
+/// A region that grows.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub kind: Kind,
+    pub nodes: Vec<NodeId>,
+}
+
+fn live_nodes(graph: &Graph) -> FxHashSet<NodeId> {
+    let mut live = FxHashSet::default();
+    let mut stack: Vec<NodeId> = graph.results().map(|o| o.node).collect();
+    while let Some(n) = stack.pop() {
+        if live.insert(n) {
+            stack.extend(graph.node(n).operands.iter().map(|o| o.node));
+        }
+    }
+    live
+}
+
+/// Values that must be in memory whatever fusion does: results, and what is read at positions that are not
+/// those of the row.
+fn must_be_stored(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<Operand> {
+    let mut stored: FxHashSet<Operand> = graph.results().collect();
+    for n in live {
+        let node = graph.node(*n);
+        match &node.op {
+            Op::Spmm(s) => {
+                stored.insert(node.operands[1]);
+                if s.weighted {
+                    stored.insert(node.operands[2]);
+                }
+            }
+            Op::SpmmRows(_) => {
+                stored.insert(node.operands[1]);
+            }
+            Op::SegmentSum(_) => stored.extend(&node.operands[..]),
+            Op::Matmul(m) if !m.transpose_a => {
+                stored.insert(node.operands[1]);
+            }
+            // Hand-made kernels read and write memory.
+            op if op.def().class() == Class::Opaque => stored.extend(&node.operands[..]),
+            _ => {}
+        }
+    }
+    stored.retain(|o| matches!(graph.type_of(*o), Type::Tensor(_)));
+    stored
+}
+
+/// How a node loops by itself.
+fn kind_of(graph: &Graph, n: NodeId) -> Kind {
+    let node = graph.node(n);
+    let Some(result) = node.types[0].as_tensor() else { return Kind::Single };
+    let operand = |i: usize| graph.type_of(node.operands[i]).as_tensor().cloned();
+    let narrow = |d: Option<&crate::dim::Dim>| {
+        d.is_none_or(|d| d.as_const().is_some_and(|n| (1..=WIDEST_ROW).contains(&n)))
+    };
+    match &node.op {
+        Op::Reduce(r) => {
+            let Some(x) = operand(0) else { return Kind::Single };
+            let rank = x.rank();
+            if rank == 0 {
+                Kind::Scalars
+            } else if r.axes.len() == 1 && r.axes[0] == rank - 1 && rank > 1 {
+                Kind::Rows(x.shape[..rank - 1].into())
+            } else if rank <= 2 && r.axes.as_slice() == [0] && narrow(x.shape.get(1)) {
+                Kind::Rows(x.shape[..1].into())
+            } else {
+                Kind::Single
+            }
+        }
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => {
+            if result.rank() <= 2 && narrow(result.shape.get(1)) {
+                Kind::Rows(result.shape[..1].into())
+            } else {
+                Kind::Single
+            }
+        }
+        Op::Matmul(m) => {
+            let (Some(a), Some(b)) = (operand(0), operand(1)) else { return Kind::Single };
+            let size = |d: &crate::dim::Dim| d.as_const().filter(|n| *n > 0);
+            if a.rank() != 2 || m.transpose_b {
+                return Kind::Single;
+            }
+            let matrix = if m.transpose_a { &result.shape } else { &b.shape };
+            match (size(&matrix[0]), size(&matrix[1])) {
+                (Some(k), Some(n)) if k * n <= LARGEST_MATRIX && k.max(n) <= WIDEST_ROW => {
+                    let small = m.transpose_a && k * n > LARGEST_MATRIX / 4;
+                    if small { Kind::Single } else { Kind::Rows(a.shape[..1].into()) }
+                }
+                _ => Kind::Single,
+            }
+        }
+        Op::Concat(_) | Op::Sddmm(_) => Kind::Single,
+        op => match op.def().class() {
+            Class::Opaque | Class::Composite => Kind::Single,
+            _ if result.rank() == 0 => Kind::Scalars,
+            _ if result.rank() == 1 => Kind::Rows(result.shape.clone()),
+            _ => Kind::Rows(result.shape[..result.rank() - 1].into()),
+        },
+    }
+}
+
+/// The groups that a node might join: those of the values it reads, and those that read the same values.
+fn candidates(graph: &Graph, n: NodeId, group_of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
+    let mut found = vec![];
+    let mut add = |at: Option<&usize>| {
+        if let Some(at) = at
+            && !found.contains(at)
+        {
+            found.push(*at);
+        }
+    };
+    let mut reads = vec![];
+    let mut stack: Vec<Operand> = graph.node(n).operands.to_vec();
+    let mut seen = FxHashSet::default();
+    while let Some(o) = stack.pop() {
+        if !seen.insert(o) {
+            continue;
+        }
+        reads.push(o);
+        match group_of.get(&o.node) {
+            Some(at) => add(Some(at)),
+            None => stack.extend(graph.node(o.node).operands.iter().copied()),
+        }
+    }
+    // Siblings: sums over rows and products of what another region reads as well.
+    for o in reads {
+        let large = graph.type_of(o).as_tensor().is_some_and(|t| t.rank() > 0);
+        if large {
+            for (user, _) in graph.uses(o) {
+                add(group_of.get(&user));
+            }
+        }
+    }
+    found
+}
+
+/// Regions in order, with the values that they store.
+fn finish(
+    graph: &Graph,
+    groups: Vec<Group>,
+    live: &FxHashSet<NodeId>,
+    stored: &FxHashSet<Operand>,
+    order: &[NodeId],
+) -> Vec<Region> {
+    let position: FxHashMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
+    let mut regions: Vec<Region> = groups
+        .into_iter()
+        .map(|mut g| {
+            g.nodes.sort_by_key(|n| position[n]);
+            let inside: FxHashSet<NodeId> = g.nodes.iter().copied().collect();
+            let outputs = g
+                .nodes
+                .iter()
+                .flat_map(|n| (0..graph.node(*n).types.len()).map(|p| Operand { node: *n, port: p as u16 }))
+                .filter(|o| {
+                    stored.contains(o)
+                        || g.kind == Kind::Single
+                        || graph.uses(*o).iter().any(|(u, _)| live.contains(u) && !inside.contains(u))
+                })
+                .collect();
+            Region { kind: g.kind, nodes: g.nodes, outputs }
+        })
+        .collect();
+    sort_regions(graph, &mut regions, &position);
+    regions
+}
+
+/// Producers before consumers, otherwise by their last node.
+fn sort_regions(graph: &Graph, regions: &mut Vec<Region>, position: &FxHashMap<NodeId, usize>) {
+    let mut of: FxHashMap<NodeId, usize> = FxHashMap::default();
+    regions.sort_by_key(|r| r.nodes.last().map(|n| position[n]));
+    for (i, r) in regions.iter().enumerate() {
+        for n in &r.nodes {
+            of.insert(*n, i);
+        }
+    }
+    let mut done = vec![false; regions.len()];
+    let mut order = vec![];
+    for start in 0..regions.len() {
+        let mut stack = vec![(start, false)];
+        while let Some((i, expanded)) = stack.pop() {
+            if done[i] {
+                continue;
+            }
+            if expanded {
+                done[i] = true;
+                order.push(i);
+                continue;
+            }
+            stack.push((i, true));
+            for before in producers(graph, &regions[i], &of) {
+                if before != i && !done[before] {
+                    stack.push((before, false));
+                }
+            }
+        }
+    }
+    let mut taken: Vec<Option<Region>> = std::mem::take(regions).into_iter().map(Some).collect();
+    *regions = order.into_iter().filter_map(|i| taken[i].take()).collect();
+}
+
+/// The regions whose values a region reads, through free ops.
+fn producers(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
+    let mut found = vec![];
+    let mut stack: Vec<NodeId> = region.nodes.clone();
+    let inside: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
+    let mut seen = FxHashSet::default();
+    while let Some(n) = stack.pop() {
+        if !seen.insert(n) {
+            continue;
+        }
+        for o in &graph.node(n).operands {
+            match of.get(&o.node) {
+                Some(_) if inside.contains(&o.node) => {}
+                Some(at) => {
+                    if !found.contains(at) {
+                        found.push(*at);
+                    }
+                }
+                None => stack.push(o.node),
+            }
+        }
+    }
+    found
+}

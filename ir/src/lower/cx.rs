@@ -1,0 +1,297 @@
+//! The writer of one kernel: what its parameters stand for, values by position, and loops.
+//!
+//! Values are *pulled*: [`Cx::value`] writes the expression of a graph value at an index, going through the
+//! ops of the region (and through free ops such as broadcasts, whoever uses them) down to loads of buffers
+//! and to values that the kernel has staged in local memory.
+
+use super::{Arg, Call, LowerError, Target};
+use crate::dim::{Dim, DimAlgebra, Symbol};
+use crate::dtype::DType;
+use crate::graph::{Graph, NodeId, Operand};
+use crate::nest::build::{KernelBuilder, load};
+use crate::nest::{AxisKind, BufId, Expr, Index, Space, Stmt};
+use crate::plan::CsrPart;
+use crate::types::{Type, product};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// A value kept in local memory of the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staged {
+    /// The local buffer.
+    pub buf: BufId,
+    /// Elements a row.
+    pub width: i64,
+    /// Whether the buffer holds all rows of the tile (else the current row only).
+    pub tiled: bool,
+}
+
+/// The row that is being written.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    /// Its position, one index an axis of the rows.
+    pub index: Vec<Index>,
+    /// Its position in row-major order.
+    pub flat: Index,
+    /// Its position in the tile.
+    pub in_tile: Index,
+    /// Sizes of the rows.
+    pub shape: Vec<Dim>,
+}
+
+/// The writer of one kernel.
+pub(super) struct Cx<'a> {
+    pub graph: &'a Graph,
+    pub target: &'a Target,
+    pub k: KernelBuilder,
+    /// The nodes that this kernel computes.
+    pub members: &'a FxHashSet<NodeId>,
+    /// Values that share the buffer of an input: updates in place.
+    pub in_place: &'a FxHashMap<Operand, Operand>,
+    args: Vec<(Arg, BufId)>,
+    /// The local memory that values have when they are kept.
+    pub reserved: FxHashMap<Operand, Staged>,
+    /// What of it has been computed where the writer stands.
+    pub staged: FxHashMap<Operand, Staged>,
+    /// Values bound to names, by scope.
+    memo: Vec<FxHashMap<(Operand, Vec<Index>), Expr>>,
+    pub row: Option<Row>,
+}
+
+impl<'a> Cx<'a> {
+    pub fn new(
+        name: &str,
+        graph: &'a Graph,
+        target: &'a Target,
+        members: &'a FxHashSet<NodeId>,
+        in_place: &'a FxHashMap<Operand, Operand>,
+    ) -> Cx<'a> {
+        Cx {
+            graph,
+            target,
+            k: KernelBuilder::new(name),
+            members,
+            in_place,
+            args: vec![],
+            reserved: FxHashMap::default(),
+            staged: FxHashMap::default(),
+            memo: vec![FxHashMap::default()],
+            row: None,
+        }
+    }
+
+    /// The finished kernel with what its parameters stand for, in order.
+    pub fn finish(self) -> Call {
+        let kernel = self.k.finish();
+        // `finish` keeps parameters in the order of their declaration, which is that of `args`.
+        Call { kernel, args: self.args.into_iter().map(|(a, _)| a).collect() }
+    }
+
+    /// A size as an index expression.
+    pub fn dim(&mut self, d: &Dim) -> Index {
+        d.fold(&mut ToIndex(&mut self.k))
+    }
+
+    // ---- parameters ----------------------------------------------------------------------------
+
+    fn arg(&mut self, arg: Arg, name: String, dtype: DType, len: &Dim, space: Space) -> BufId {
+        if let Some((_, buf)) = self.args.iter().find(|(a, _)| *a == arg) {
+            let now = self.k.info(*buf).space;
+            if now != space && now != Space::InOut {
+                self.k.set_space(*buf, Space::InOut);
+            }
+            return *buf;
+        }
+        let len = self.dim(len);
+        let buf = self.k.buffer(name, dtype, len, space);
+        self.args.push((arg, buf));
+        buf
+    }
+
+    /// The buffer that a value is read from or written to.
+    pub fn buffer(&mut self, o: Operand, space: Space) -> Result<BufId, LowerError> {
+        let t = match self.graph.type_of(o) {
+            Type::Tensor(t) => t.clone(),
+            other => return Err(self.fault(format!("a value of type {other} has no buffer"))),
+        };
+        let home = self.in_place.get(&o).copied().unwrap_or(o);
+        let name = self.name_of(home);
+        Ok(self.arg(Arg::Value(home), name, t.dtype, &t.elements(), space))
+    }
+
+    /// An array of a CSR pattern.
+    pub fn csr_part(&mut self, o: Operand, part: CsrPart) -> BufId {
+        let c = self.graph.csr(o).clone();
+        let part = match (part, c.symmetric) {
+            (CsrPart::TwinIndptr, true) => CsrPart::Indptr,
+            (CsrPart::TwinIndices, true) => CsrPart::Indices,
+            (p, _) => p,
+        };
+        let one = Dim::constant(1);
+        let (len, suffix) = match part {
+            CsrPart::Indptr => (&c.rows + &one, "indptr"),
+            CsrPart::Indices => (c.nnz.clone(), "indices"),
+            CsrPart::TwinIndptr => (&c.cols + &one, "twin_indptr"),
+            CsrPart::TwinIndices => (c.nnz.clone(), "twin_indices"),
+            CsrPart::TwinEdges => (c.nnz.clone(), "twin_edges"),
+        };
+        let name = format!("{}_{suffix}", self.name_of(o));
+        self.arg(Arg::Csr(o, part), name, DType::I32, &len, Space::In)
+    }
+
+    /// A temporary of the lowering.
+    pub fn temp(&mut self, id: usize, dtype: DType, len: &Dim, space: Space) -> BufId {
+        self.arg(Arg::Temp(id), format!("t{id}"), dtype, len, space)
+    }
+
+    fn name_of(&self, o: Operand) -> String {
+        let node = self.graph.node(o.node);
+        match &node.op {
+            crate::ops::Op::Input(i) => {
+                i.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+            }
+            op => format!("{}{}", op.def().name(), o.node.index()),
+        }
+    }
+
+    /// Whether a value is computed by this kernel.
+    pub fn is_member(&self, o: Operand) -> bool {
+        self.members.contains(&o.node)
+    }
+
+    pub fn fault(&self, what: impl Into<String>) -> LowerError {
+        LowerError { kernel: String::new(), what: what.into() }
+    }
+
+    // ---- scopes and loops ----------------------------------------------------------------------
+
+    /// Writes a loop; names bound in its body end with it.
+    pub fn loop_<R>(
+        &mut self,
+        name: &str,
+        (lo, hi): (Index, Index),
+        step: i64,
+        kind: AxisKind,
+        body: impl FnOnce(&mut Self, Index) -> Result<R, LowerError>,
+    ) -> Result<R, LowerError> {
+        let var = self.k.var(name);
+        self.k.begin();
+        self.memo.push(FxHashMap::default());
+        let r = body(self, Index::Var(var));
+        self.memo.pop();
+        let body = self.k.end();
+        self.k.push(Stmt::For { var, lo, hi, step, kind, body });
+        r
+    }
+
+    /// Names a value, so that it is computed once.
+    pub fn bind(&mut self, dtype: DType, e: Expr) -> Expr {
+        match e {
+            Expr::Val(_) | Expr::Lit(_) => e,
+            e => Expr::Val(self.k.let_(dtype, e)),
+        }
+    }
+
+    /// Names an integer to be used in positions.
+    pub fn bind_index(&mut self, dtype: DType, e: Expr) -> Index {
+        Index::Val(match e {
+            Expr::Val(v) => v,
+            e => self.k.let_(dtype, e),
+        })
+    }
+
+    /// Remembers that a value at an index has been bound.
+    pub fn remember(&mut self, o: Operand, at: &[Index], e: Expr) {
+        if let Some(scope) = self.memo.last_mut() {
+            scope.insert((o, at.to_vec()), e);
+        }
+    }
+
+    pub fn recall(&self, o: Operand, at: &[Index]) -> Option<Expr> {
+        let key = (o, at.to_vec());
+        self.memo.iter().rev().find_map(|scope| scope.get(&key).cloned())
+    }
+
+    /// An element of an index array (row pointers, columns, ids), to be used in positions.
+    pub fn load_index(&mut self, buf: BufId, at: Index) -> Index {
+        self.k.load_index(buf, at)
+    }
+
+    // ---- positions -----------------------------------------------------------------------------
+
+    /// The row-major position of an index in a shape. A prefix that is the current row stays one term.
+    pub fn linear(&mut self, shape: &[Dim], at: &[Index]) -> Index {
+        if let Some(row) = &self.row
+            && at.len() >= row.index.len()
+            && at[..row.index.len()] == row.index[..]
+            && shape[..row.shape.len()] == row.shape[..]
+        {
+            let (flat, n) = (row.flat.clone(), row.index.len());
+            return self.linear_from(flat, &shape[n..], &at[n..]);
+        }
+        match at.split_first() {
+            None => Index::Const(0),
+            Some((first, rest)) => self.linear_from(first.clone(), &shape[1..], rest),
+        }
+    }
+
+    fn linear_from(&mut self, start: Index, shape: &[Dim], at: &[Index]) -> Index {
+        shape.iter().zip(at).fold(start, |sum, (d, i)| {
+            let d = self.dim(d);
+            sum * d + i.clone()
+        })
+    }
+
+    /// The index of a row-major position in a shape.
+    pub fn delinear(&mut self, shape: &[Dim], flat: Index) -> Vec<Index> {
+        if shape.len() == 1 {
+            return vec![flat];
+        }
+        (0..shape.len())
+            .map(|axis| {
+                let inner = self.dim(&product(&shape[axis + 1..]));
+                let at = flat.clone().floor_div(inner);
+                if axis == 0 {
+                    at
+                } else {
+                    let size = self.dim(&shape[axis]);
+                    at.modulo(size)
+                }
+            })
+            .collect()
+    }
+
+    /// Reads a value from its buffer.
+    pub fn load(&mut self, o: Operand, at: &[Index]) -> Result<Expr, LowerError> {
+        let shape = self.graph.tensor(o).shape.clone();
+        let index = self.linear(&shape, at);
+        let buf = self.buffer(o, Space::In)?;
+        Ok(load(buf, index))
+    }
+}
+
+/// Sizes become index expressions.
+pub(crate) struct ToIndex<'k>(pub &'k mut KernelBuilder);
+
+impl DimAlgebra<Index> for ToIndex<'_> {
+    fn constant(&mut self, value: i64) -> Index {
+        Index::Const(value)
+    }
+    fn symbol(&mut self, symbol: &Symbol) -> Index {
+        self.0.dim(&symbol.name)
+    }
+    fn add(&mut self, a: Index, b: Index) -> Index {
+        a + b
+    }
+    fn mul(&mut self, a: Index, b: Index) -> Index {
+        a * b
+    }
+    fn floor_div(&mut self, a: Index, b: Index) -> Index {
+        a.floor_div(b)
+    }
+    fn min(&mut self, a: Index, b: Index) -> Index {
+        a.min(b)
+    }
+    fn max(&mut self, a: Index, b: Index) -> Index {
+        a.max(b)
+    }
+}

@@ -1,0 +1,144 @@
+//! From fused regions of the graph to loop nests.
+//!
+//! A region becomes one kernel, or a few that share temporaries: [`rows`] writes those that work row by row
+//! (with staged products, reductions, sparse sums and sums over rows), [`flat`] those that work element by
+//! element, [`single`] the ops that stand alone. A [`Library`] of hand-made kernels may claim an op first.
+
+mod cx;
+mod flat;
+mod levels;
+mod products;
+mod rows;
+mod single;
+mod stage;
+mod value;
+
+use crate::dim::Dim;
+use crate::dtype::DType;
+use crate::fuse::{Kind, Region};
+use crate::graph::{Graph, NodeId, Operand};
+use crate::nest::Kernel;
+use crate::plan::CsrPart;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+pub(crate) use cx::ToIndex;
+pub use value::is_free;
+
+/// What lowering knows of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// f32 lanes of a vector register, a power of two.
+    pub lanes: u32,
+    /// Vector registers.
+    pub registers: u32,
+    /// Entries that loops over sparse rows look ahead with prefetches; 0 for none.
+    pub prefetch: u32,
+    /// Bytes of the first data cache.
+    pub l1: usize,
+    /// Bytes of the second cache.
+    pub l2: usize,
+}
+
+impl Default for Target {
+    /// A machine with 32 vector registers of 16 lanes.
+    fn default() -> Target {
+        Target { lanes: 16, registers: 32, prefetch: 32, l1: 48 << 10, l2: 2 << 20 }
+    }
+}
+
+/// What a parameter of a kernel stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arg {
+    /// A dense value of the graph.
+    Value(Operand),
+    /// An array of a CSR input.
+    Csr(Operand, CsrPart),
+    /// A temporary of the lowering, by its position.
+    Temp(usize),
+}
+
+/// A kernel, and what its parameters stand for, in order.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The kernel.
+    pub kernel: Kernel,
+    /// One for each of its parameters.
+    pub args: Vec<Arg>,
+}
+
+/// What a region becomes: calls in order, and the temporaries between them.
+#[derive(Clone, Debug, Default)]
+pub struct Lowered {
+    /// Kernels in order.
+    pub calls: Vec<Call>,
+    /// Element type and number of elements of each temporary.
+    pub temps: Vec<(DType, Dim)>,
+}
+
+/// A region that cannot be written as a nest: a fault of the compiler or an op without a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{kernel}: {what}")]
+pub struct LowerError {
+    /// The kernel that was being written.
+    pub kernel: String,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// Kernels made by hand, which may claim an op.
+pub trait Library {
+    /// The kernels of a node, where the library has some for its shapes. `name` is unique; every kernel's
+    /// name begins with it.
+    fn claim(&self, graph: &Graph, node: NodeId, name: &str, target: &Target) -> Option<Lowered>;
+}
+
+/// A library without kernels.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoLibrary;
+
+impl Library for NoLibrary {
+    fn claim(&self, _: &Graph, _: NodeId, _: &str, _: &Target) -> Option<Lowered> {
+        None
+    }
+}
+
+/// Writes the kernels of a region. `in_place` maps values to the inputs whose buffers they take.
+pub fn lower(
+    graph: &Graph,
+    region: &Region,
+    name: &str,
+    target: &Target,
+    library: &dyn Library,
+    in_place: &FxHashMap<Operand, Operand>,
+) -> Result<Lowered, LowerError> {
+    let members: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
+    let job = Job { graph, region, name, target, members: &members, in_place };
+    let lowered = match &region.kind {
+        Kind::Single => match library.claim(graph, region.nodes[0], name, target) {
+            Some(claimed) => Ok(claimed),
+            None => single::lower(&job),
+        },
+        Kind::Scalars => flat::scalars(&job),
+        Kind::Rows(_) if flat::is_flat(&job) => flat::lower(&job),
+        Kind::Rows(rows) => rows::lower(&job, rows),
+    };
+    lowered.map_err(|e| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e })
+}
+
+/// One region on its way to kernels.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    graph: &'a Graph,
+    region: &'a Region,
+    name: &'a str,
+    target: &'a Target,
+    members: &'a FxHashSet<NodeId>,
+    in_place: &'a FxHashMap<Operand, Operand>,
+}
+
+impl<'a> Job<'a> {
+    fn cx(&self, suffix: &str) -> cx::Cx<'a> {
+        let name = format!("{}{suffix}", self.name);
+        cx::Cx::new(&name, self.graph, self.target, self.members, self.in_place)
+    }
+}

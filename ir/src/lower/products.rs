@@ -1,0 +1,128 @@
+//! Products within a kernel over rows: of a tile of rows with a matrix, and of tiles with each other.
+
+use super::LowerError;
+use super::cx::{Cx, Staged};
+use super::levels::Member;
+use super::rows::{Plan, Sink, row_at};
+use crate::graph::Operand;
+use crate::nest::build::{load, op2};
+use crate::nest::{AxisKind, Expr, Index, Space};
+use crate::scalar::{ReduceOp, ScalarOp};
+
+/// The value of one row of the tile at position `k` of the row.
+fn of_row(
+    cx: &mut Cx,
+    plan: &Plan,
+    o: Operand,
+    first: &Index,
+    i: &Index,
+    k: Index,
+) -> Result<Expr, LowerError> {
+    let row = row_at(cx, &plan.rows, first.clone() + i.clone(), i.clone());
+    let mut at = row.index.clone();
+    at.push(k);
+    cx.row = Some(row);
+    cx.value(o, &at)
+}
+
+/// `kept[tile, n] = a[tile, k] b[k, n]`, panel by panel of columns, accumulators in registers.
+pub(super) fn product(
+    cx: &mut Cx,
+    plan: &Plan,
+    m: &Member,
+    s: Staged,
+    first: Index,
+    tile: i64,
+) -> Result<(), LowerError> {
+    let operands = cx.graph.node(m.value.node).operands.clone();
+    let dtype = cx.dtype(m.value);
+    let depth = cx.graph.shape_of(operands[0])[plan.rows.len()].clone();
+    let depth = cx.dim(&depth);
+    let b = cx.buffer(operands[1], Space::In)?;
+    let lanes = i64::from(cx.target.lanes);
+    let widest = (i64::from(cx.target.registers) * 3 / 4 / tile).max(1) * lanes;
+    let n = s.width;
+    for p0 in (0..n).step_by(widest as usize) {
+        let panel = widest.min(n - p0);
+        let name = format!("p{}_{p0}_{tile}", m.value.node.index());
+        let acc = cx.k.buffer(name, dtype, tile * panel, Space::Register);
+        cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
+        cx.loop_("k", (Index::Const(0), depth.clone()), 1, AxisKind::Serial, |cx, k| {
+            cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
+                let a = of_row(cx, plan, operands[0], &first, &i, k.clone())?;
+                let a = cx.bind(dtype, a);
+                let wide = AxisKind::Vector(lanes as u32);
+                cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
+                    let b = load(b, k.clone() * n + (j.clone() + p0));
+                    cx.k.accumulate(ReduceOp::Sum, acc, i * panel + j, op2(ScalarOp::Mul, a, b));
+                    Ok(())
+                })
+            })
+        })?;
+        cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
+            let wide = AxisKind::Vector(lanes as u32);
+            cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
+                cx.k.store(s.buf, i.clone() * n + (j.clone() + p0), load(acc, i * panel + j));
+                Ok(())
+            })
+        })?;
+    }
+    Ok(())
+}
+
+/// Rows of the result that are worked on together, so that their sums do not wait for each other.
+const TOGETHER: i64 = 2;
+
+/// `sum[m, n] += a[tile, m]^T b[tile, n]`.
+pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64) -> Result<(), LowerError> {
+    let operands = cx.graph.node(s.value.node).operands.clone();
+    let shape = cx.graph.shape_of(s.value);
+    let (Some(m), Some(n)) = (shape[0].as_const(), shape[1].as_const()) else {
+        return Err(cx.fault("an outer product of run-time sizes"));
+    };
+    let lanes = i64::from(cx.target.lanes);
+    let widest = lanes * 4;
+    let dtype = s.dtype;
+    for p0 in (0..n).step_by(widest as usize) {
+        let panel = widest.min(n - p0);
+        for (from, to, step) in [(0, m / TOGETHER * TOGETHER, TOGETHER), (m / TOGETHER * TOGETHER, m, 1)] {
+            if from >= to {
+                continue;
+            }
+            let name = format!("o{}_{p0}_{from}_{tile}", s.value.node.index());
+            let acc = cx.k.buffer(name, dtype, step * panel, Space::Register);
+            cx.loop_("m", (Index::Const(from), Index::Const(to)), step, AxisKind::Serial, |cx, m0| {
+                let wide = AxisKind::Vector(lanes as u32);
+                let each = |cx: &mut Cx, out: bool| {
+                    let m0 = m0.clone();
+                    cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
+                        cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
+                            let sum = (m0 + q.clone()) * n + (j.clone() + p0);
+                            let at = q * panel + j;
+                            if out {
+                                cx.k.store(s.acc, sum, load(acc, at));
+                            } else {
+                                cx.k.store(acc, at, load(s.acc, sum));
+                            }
+                            Ok(())
+                        })
+                    })
+                };
+                each(cx, false)?;
+                cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
+                    cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
+                        let a = of_row(cx, plan, operands[0], &first, &i, m0.clone() + q.clone())?;
+                        let a = cx.bind(dtype, a);
+                        cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
+                            let b = of_row(cx, plan, operands[1], &first, &i, j.clone() + p0)?;
+                            cx.k.accumulate(ReduceOp::Sum, acc, q * panel + j, op2(ScalarOp::Mul, a, b));
+                            Ok(())
+                        })
+                    })
+                })?;
+                each(cx, true)
+            })?;
+        }
+    }
+    Ok(())
+}

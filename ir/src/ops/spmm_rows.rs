@@ -1,0 +1,90 @@
+//! `spmm_rows`: some rows of a sparse product.
+
+use super::scatter_rows::ScatterRows;
+use super::spmm::Spmm;
+use super::*;
+use crate::array::Array;
+use crate::dtype::DType;
+
+/// `(csr [rows, cols; nnz], x [cols, ..], ids i32 [n]) -> [n, ..]`: row `ids[i]` of [`spmm`] without weights,
+/// for each `i`. With `transpose` the transposed pattern is used.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SpmmRows {
+    /// Multiplies by the transpose.
+    pub transpose: bool,
+}
+
+impl OpDef for SpmmRows {
+    fn name(&self) -> &'static str {
+        "spmm_rows"
+    }
+
+    fn attrs(&self) -> Attrs {
+        vec![("transpose", Attr::Int(i64::from(self.transpose)))]
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [csr, x, Type::Tensor(ids)] = operands else {
+            return Err(format!(
+                "`spmm_rows` takes a CSR pattern, a tensor and ids, {} found",
+                list(operands)
+            ));
+        };
+        let whole = Spmm { transpose: self.transpose, weighted: false };
+        let whole = whole.infer(&[csr.clone(), x.clone()])?;
+        let shape = whole[0].as_tensor().map(|t| t.shape.clone()).unwrap_or_default();
+        if ids.dtype != DType::I32 || ids.rank() != 1 {
+            return Err(format!("`spmm_rows` takes i32 ids of one axis, {} found", operands[2]));
+        }
+        let dtype = x.as_tensor().map_or(DType::F32, |t| t.dtype);
+        Ok(one(Type::tensor(dtype, ids.shape.iter().chain(&shape[1..]).cloned())))
+    }
+
+    fn eval(
+        &self,
+        operands: &[&Value],
+        types: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        let whole = Spmm { transpose: self.transpose, weighted: false };
+        let whole = whole.eval(&operands[..2], &types[..2], dims)?;
+        let (Some(Value::Tensor(whole)), Some(Value::Tensor(ids))) = (whole.first(), operands.get(2)) else {
+            return Err("`spmm_rows` was given values of other kinds than it takes".to_owned());
+        };
+        let rows = whole.shape()[0];
+        let width: usize = whole.shape()[1..].iter().product();
+        let shape: Vec<usize> = ids.shape().iter().chain(&whole.shape()[1..]).copied().collect();
+        let mut out = Array::zeros(whole.dtype(), &shape);
+        for i in 0..ids.len() {
+            let id = ids.get(i).as_i64();
+            let row = usize::try_from(id)
+                .ok()
+                .filter(|r| *r < rows)
+                .ok_or_else(|| format!("`spmm_rows`: id {id} at position {i}; ids must lie in 0..{rows}"))?;
+            for d in 0..width {
+                out.set(i * width + d, whole.get(row * width + d));
+            }
+        }
+        Ok(vec![Value::Tensor(out)])
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let Some(g) = cx.gradients[0] else { return Ok(vec![None; 3]) };
+        let (csr, ids) = (cx.operands[0], cx.operands[2]);
+        let pattern = cx.graph.csr(csr).clone();
+        let rows = if self.transpose { pattern.cols } else { pattern.rows };
+        let dense = cx.graph.emit(ScatterRows { rows }, &[ids, g]);
+        let transpose = !self.transpose && !pattern.symmetric;
+        let x = cx.graph.emit(Spmm { transpose, weighted: false }, &[csr, dense]);
+        Ok(vec![None, Some(x), None])
+    }
+
+    fn class(&self) -> Class {
+        Class::Sparse
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        // As if rows had the average number of entries; the rows picked are not known.
+        Cost { flops: &elements(&results[0]) * &2.into(), bytes: traffic(&operands[1..], results) }
+    }
+}

@@ -1,0 +1,122 @@
+//! Passes that lowering needs: bodies in place of composite ops, products and reductions in few forms.
+
+use crate::diag::Diag;
+use crate::graph::{Graph, Operand};
+use crate::ops::matmul::Matmul;
+use crate::ops::permute::Permute;
+use crate::ops::reduce::Reduce;
+use crate::ops::reshape::Reshape;
+use crate::ops::{Axes, Class, Op};
+use crate::types::product;
+
+/// Replaces composite ops by their bodies, bodies within bodies too.
+pub(super) fn inline(graph: &mut Graph) -> Result<(), Diag> {
+    for n in graph.topological() {
+        inline_node(graph, n)?;
+    }
+    graph.remove_dead();
+    Ok(())
+}
+
+fn inline_node(graph: &mut Graph, n: crate::graph::NodeId) -> Result<(), Diag> {
+    let node = graph.node(n).clone();
+    if node.op.def().class() != Class::Composite {
+        return Ok(());
+    }
+    let before = graph.at.replace(node.span.clone());
+    let body = node.op.def().body(graph, &node.operands);
+    graph.at = before;
+    if let Some(body) = body {
+        for (port, value) in body?.into_iter().enumerate() {
+            // The body may itself hold composite ops, which come later in no order that is being walked.
+            let mut stack = vec![value.node];
+            let mut seen = vec![];
+            while let Some(m) = stack.pop() {
+                if m == n || seen.contains(&m) || node.operands.iter().any(|o| o.node == m) {
+                    continue;
+                }
+                seen.push(m);
+                stack.extend(graph.node(m).operands.iter().map(|o| o.node));
+            }
+            graph.replace(Operand { node: n, port: port as u16 }, value);
+            for m in seen {
+                if graph.contains(m) {
+                    inline_node(graph, m)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Products: permutations of operands become flags, then every product of matrices is `a b` or, where the
+/// first operand is transposed, a sum of outer products. Reductions: along the last axis, or over all others.
+pub(super) fn orient(graph: &mut Graph) -> Result<(), Diag> {
+    for n in graph.topological() {
+        let node = graph.node(n).clone();
+        let new = match &node.op {
+            Op::Matmul(m) => orient_product(graph, m, &node.operands),
+            Op::Reduce(r) => split_reduction(graph, r, node.operands[0]),
+            _ => None,
+        };
+        if let Some(new) = new {
+            graph.replace(n.into(), new);
+        }
+    }
+    Ok(())
+}
+
+fn swaps_last_two(p: &Permute) -> bool {
+    let r = p.axes.len();
+    r >= 2 && p.axes.iter().copied().eq((0..r - 2).chain([r - 1, r - 2]))
+}
+
+fn orient_product(graph: &mut Graph, m: &Matmul, operands: &[Operand]) -> Option<Operand> {
+    let (mut a, mut b) = (operands[0], operands[1]);
+    let (mut ta, mut tb) = (m.transpose_a, m.transpose_b);
+    for (o, t) in [(&mut a, &mut ta), (&mut b, &mut tb)] {
+        if let Op::Permute(p) = &graph.node(o.node).op
+            && swaps_last_two(p)
+        {
+            *o = graph.node(o.node).operands[0];
+            *t = !*t;
+        }
+    }
+    if graph.tensor(a).rank() != 2 {
+        return (ta != m.transpose_a || tb != m.transpose_b).then(|| graph.matmul(a, b, ta, tb));
+    }
+    if tb {
+        b = graph.emit(Permute { axes: Axes::from_slice(&[1, 0]) }, &[b]);
+        tb = false;
+    }
+    // A transposed matrix with few rows is a small matrix; one with many is a sum of outer products.
+    let few = |d: &crate::dim::Dim| d.as_const().is_some_and(|n| n <= 256);
+    if ta && few(&graph.shape_of(a)[0]) && !few(&graph.shape_of(a)[1]) {
+        a = graph.emit(Permute { axes: Axes::from_slice(&[1, 0]) }, &[a]);
+        ta = false;
+    }
+    let changed = (a, b) != (operands[0], operands[1]) || ta != m.transpose_a || tb != m.transpose_b;
+    changed.then(|| graph.matmul(a, b, ta, tb))
+}
+
+/// `reduce` over all axes of several becomes one along the last axis and one over what remains; one over all
+/// leading axes becomes one over a single leading axis.
+fn split_reduction(graph: &mut Graph, r: &Reduce, x: Operand) -> Option<Operand> {
+    let shape = graph.shape_of(x);
+    let rank = shape.len();
+    if rank < 2 || r.axes.is_empty() {
+        return None;
+    }
+    if r.axes.len() == rank {
+        let inner = graph.reduce(r.op, x, Axes::from_slice(&[rank - 1]));
+        let rest = graph.reshape(inner, [product(&shape[..rank - 1])].into_iter().collect());
+        return Some(graph.reduce(r.op, rest, Axes::from_slice(&[0])));
+    }
+    let leading = r.axes.iter().copied().eq(0..rank - 1);
+    if leading && rank > 2 {
+        let flat = [product(&shape[..rank - 1]), shape[rank - 1].clone()];
+        let flat = graph.emit(Reshape { shape: flat.into_iter().collect() }, &[x]);
+        return Some(graph.reduce(r.op, flat, Axes::from_slice(&[0])));
+    }
+    None
+}

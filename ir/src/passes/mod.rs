@@ -1,0 +1,131 @@
+//! The pipeline from a graph to a program, as a table.
+
+mod canonical;
+
+use crate::diag::Diag;
+use crate::fuse::{Fusion, Kind, Region, fuse};
+use crate::graph::Graph;
+use crate::lower::{Library, NoLibrary, Target};
+use crate::plan::{self, Program};
+use crate::rewrite;
+
+/// How a program is made.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The machine.
+    pub target: &'a Target,
+    /// Kernels made by hand.
+    pub library: &'a dyn Library,
+    /// Whether rewrite rules run; what they do is never needed, only faster.
+    pub rewrite: bool,
+    /// Whether nodes are fused; without it every op is a kernel of its own.
+    pub fuse: bool,
+}
+
+impl Options<'_> {
+    /// Everything on, for a machine.
+    pub fn new(target: &Target) -> Options<'_> {
+        Options { target, library: &NoLibrary, rewrite: true, fuse: true }
+    }
+}
+
+impl std::fmt::Debug for Options<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("target", &self.target)
+            .field("rewrite", &self.rewrite)
+            .field("fuse", &self.fuse)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A pass over the graph.
+pub struct Pass {
+    /// Its name: a verb.
+    pub name: &'static str,
+    /// What it is for.
+    pub doc: &'static str,
+    /// Whether it only makes the program faster.
+    pub optional: bool,
+    run: fn(&mut Graph) -> Result<(), Diag>,
+}
+
+/// The passes over the graph, in order.
+pub const PASSES: &[Pass] = &[
+    Pass {
+        name: "inline",
+        doc: "replaces composite ops by their bodies",
+        optional: false,
+        run: canonical::inline,
+    },
+    Pass {
+        name: "simplify",
+        doc: "applies the rules of algebra and movement to a fixpoint",
+        optional: true,
+        run: rewrite::simplify,
+    },
+    Pass {
+        name: "orient",
+        doc: "brings products and reductions into the forms that kernels are written for",
+        optional: false,
+        run: canonical::orient,
+    },
+    Pass {
+        name: "clean",
+        doc: "removes what no output and no update needs",
+        optional: false,
+        run: |g| {
+            g.remove_dead();
+            Ok(())
+        },
+    },
+];
+
+impl Pass {
+    /// Runs the pass.
+    pub fn run(&self, graph: &mut Graph) -> Result<(), Diag> {
+        (self.run)(graph)
+    }
+}
+
+/// The graph as it is divided into regions.
+pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
+    let mut graph = graph.clone();
+    for pass in PASSES {
+        if options.rewrite || !pass.optional {
+            pass.run(&mut graph)?;
+        }
+    }
+    Ok(graph)
+}
+
+/// The regions of an optimised graph.
+pub fn regions(graph: &Graph, options: &Options) -> Fusion {
+    fuse(graph, options.fuse)
+}
+
+/// A graph as a program.
+pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
+    let graph = optimise(graph, options)?;
+    let fusion = regions(&graph, options);
+    plan::build(&graph, fusion.regions, options.target, options.library)
+}
+
+/// Regions as text: how each loops, its nodes, what it stores.
+pub fn regions_text(graph: &Graph, fusion: &Fusion) -> String {
+    let mut text = String::new();
+    for (i, Region { kind, nodes, outputs }) in fusion.regions.iter().enumerate() {
+        let kind = match kind {
+            Kind::Scalars => "scalars".to_owned(),
+            Kind::Rows(rows) => format!("rows {}", crate::types::shape_text(rows)),
+            Kind::Single => "single".to_owned(),
+        };
+        let names: Vec<&str> = nodes.iter().map(|n| graph.node(*n).op.def().name()).collect();
+        let stores: Vec<String> = outputs
+            .iter()
+            .map(|o| format!("{} {}", graph.node(o.node).op.def().name(), graph.type_of(*o)))
+            .collect();
+        text += &format!("region {i}: {kind}\n  {}\n  stores {}\n", names.join(" "), stores.join(", "));
+    }
+    text
+}

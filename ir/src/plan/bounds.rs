@@ -1,0 +1,66 @@
+//! Which integer inputs are positions, and how large they may be.
+
+use crate::dim::{Dim, Proof};
+use crate::graph::{Graph, NodeId, Operand};
+use crate::ops::Op;
+use rustc_hash::FxHashMap;
+
+/// For every integer data input that is used as row numbers: the number of rows, the least of all uses.
+/// A run checks its elements once against it.
+pub(super) fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
+    let mut found: FxHashMap<NodeId, Dim> = FxHashMap::default();
+    for n in graph.topological() {
+        let Some((ids, rows)) = ids_of(graph, n) else { continue };
+        for input in inputs_behind(graph, ids).unwrap_or_default() {
+            let least = match found.get(&input) {
+                Some(old) if old.le(&rows) == Proof::True => old.clone(),
+                Some(old) => old.min_of(&rows),
+                None => rows.clone(),
+            };
+            found.insert(input, least);
+        }
+    }
+    found
+}
+
+/// The operand of a node that holds row numbers, and how many rows there are.
+fn ids_of(graph: &Graph, n: NodeId) -> Option<(Operand, Dim)> {
+    let node = graph.node(n);
+    match &node.op {
+        Op::GatherRows(_) => Some((node.operands[1], graph.shape_of(node.operands[0])[0].clone())),
+        Op::Segments(s) => Some((node.operands[0], s.rows.clone())),
+        Op::ScatterRows(s) => Some((node.operands[0], s.rows.clone())),
+        Op::RowSparse(s) => Some((node.operands[0], s.rows.clone())),
+        Op::SpmmRows(s) => {
+            let c = graph.csr(node.operands[0]);
+            Some((node.operands[2], if s.transpose { c.cols.clone() } else { c.rows.clone() }))
+        }
+        Op::ScoreTopK(_) => Some((node.operands[3], graph.csr(node.operands[2]).rows.clone())),
+        _ => None,
+    }
+}
+
+/// The inputs that ids come from, where they are moved and never computed.
+fn inputs_behind(graph: &Graph, ids: Operand) -> Option<Vec<NodeId>> {
+    let node = graph.node(ids.node);
+    match &node.op {
+        Op::Input(_) => Some(vec![ids.node]),
+        Op::Concat(_) | Op::Reshape(_) | Op::Slice(_) | Op::Permute(_) | Op::Broadcast(_) => {
+            let mut all = vec![];
+            for o in &node.operands {
+                all.extend(inputs_behind(graph, *o)?);
+            }
+            Some(all)
+        }
+        Op::RowSparseParts(_) if ids.port == 0 => {
+            let made = graph.node(node.operands[0].node);
+            inputs_behind(graph, *made.operands.first()?)
+        }
+        _ => None,
+    }
+}
+
+/// Whether every id comes from an input that a run checks, so that kernels need not guard it.
+pub(crate) fn are_checked(graph: &Graph, ids: Operand) -> bool {
+    inputs_behind(graph, ids).is_some()
+}

@@ -1,0 +1,354 @@
+//! From regions to a program: kernels, the buffers they name, the order of launches and the arena.
+
+use super::memory::{Tenant, place};
+use super::{BufferDecl, InputDecl, Launch, OutputDecl, Place, Program};
+use crate::diag::{Diag, Span};
+use crate::dim::Dim;
+use crate::dtype::DType;
+use crate::fuse::Region;
+use crate::graph::{Graph, NodeId, Operand};
+use crate::lower::{Arg, Call, Library, Target, lower};
+use crate::nest::build::{KernelBuilder, load};
+use crate::nest::{AxisKind, Kernel, Space, Split};
+use crate::ops::Op;
+use crate::types::{Shape, Type, product};
+use rustc_hash::FxHashMap;
+
+use super::bounds::bounds;
+use super::in_place::{self, InPlace};
+
+/// Bytes of an arena beyond which sizes are taken for a mistake.
+const LARGEST_ARENA: i64 = 1 << 42;
+
+/// Builds the program of a graph that has been divided into regions.
+pub fn build(
+    graph: &Graph,
+    regions: Vec<Region>,
+    target: &Target,
+    library: &dyn Library,
+) -> Result<Program, Diag> {
+    let InPlace { regions, shared } = in_place::decide(graph, regions);
+    let mut b = Builder {
+        graph,
+        program: Program {
+            name: graph.name.clone(),
+            dims: dims(graph),
+            inputs: inputs(graph),
+            outputs: vec![],
+            buffers: vec![],
+            kernels: vec![],
+            launches: vec![],
+            arena_bytes: 0,
+        },
+        buffer_of: FxHashMap::default(),
+        output_of: FxHashMap::default(),
+    };
+    for (name, o) in &graph.outputs {
+        let t = tensor(graph, *o, &format!("output `{name}`"))?;
+        b.output_of.entry(*o).or_insert(b.program.outputs.len());
+        b.program.outputs.push(OutputDecl { name: name.clone(), dtype: t.0, shape: t.1 });
+    }
+    for (i, region) in regions.iter().enumerate() {
+        let name = kernel_name(graph, region, i);
+        let lowered = lower(graph, region, &name, target, library, &shared).map_err(|e| {
+            let span = graph.node(region.nodes[0]).span.clone();
+            Diag::new(e.to_string(), span, "this op was being lowered")
+        })?;
+        let temps: Vec<usize> = lowered
+            .temps
+            .iter()
+            .enumerate()
+            .map(|(t, (dtype, len))| {
+                b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
+            })
+            .collect();
+        for call in lowered.calls {
+            b.launch(call, &temps)?;
+        }
+    }
+    b.copies(&shared)?;
+    b.places()?;
+    Ok(b.program)
+}
+
+struct Builder<'a> {
+    graph: &'a Graph,
+    program: Program,
+    buffer_of: FxHashMap<Arg, usize>,
+    output_of: FxHashMap<Operand, usize>,
+}
+
+/// The place of a buffer that has none yet.
+const NOWHERE: Place = Place::Arena { offset: usize::MAX };
+
+impl Builder<'_> {
+    fn arena_buffer(&mut self, name: String, dtype: DType, shape: Shape) -> usize {
+        self.program.buffers.push(BufferDecl { name, dtype, shape, place: NOWHERE });
+        self.program.buffers.len() - 1
+    }
+
+    fn buffer(&mut self, arg: Arg) -> Result<usize, Diag> {
+        if let Some(at) = self.buffer_of.get(&arg) {
+            return Ok(*at);
+        }
+        let graph = self.graph;
+        let position = |n: NodeId| graph.inputs().iter().position(|i| *i == n);
+        let (name, dtype, shape, place) = match arg {
+            Arg::Csr(o, part) => {
+                let c = graph.csr(o);
+                let input = position(o.node).ok_or_else(|| {
+                    Diag::new("a pattern that is no input", graph.node(o.node).span.clone(), "made here")
+                })?;
+                let one = Dim::constant(1);
+                let len = match part {
+                    super::CsrPart::Indptr => &c.rows + &one,
+                    super::CsrPart::TwinIndptr => &c.cols + &one,
+                    _ => c.nnz.clone(),
+                };
+                let name = format!("{}.{}", self.program.inputs[input].name, part.name());
+                (name, DType::I32, [len].into_iter().collect(), Place::Csr { input, part })
+            }
+            Arg::Value(o) => {
+                let (dtype, shape) = tensor(graph, o, "a value")?;
+                match (position(o.node), self.output_of.get(&o)) {
+                    (Some(i), _) => (self.program.inputs[i].name.clone(), dtype, shape, Place::Input(i)),
+                    (None, Some(i)) => {
+                        (self.program.outputs[*i].name.clone(), dtype, shape, Place::Output(*i))
+                    }
+                    (None, None) => {
+                        let op = graph.node(o.node).op.def().name();
+                        let port = if o.port > 0 { format!(".{}", o.port) } else { String::new() };
+                        (format!("{op}{}{port}", o.node.index()), dtype, shape, NOWHERE)
+                    }
+                }
+            }
+            Arg::Temp(_) => unreachable!("temporaries are resolved by the caller"),
+        };
+        self.program.buffers.push(BufferDecl { name, dtype, shape, place });
+        let at = self.program.buffers.len() - 1;
+        self.buffer_of.insert(arg, at);
+        Ok(at)
+    }
+
+    fn launch(&mut self, call: Call, temps: &[usize]) -> Result<(), Diag> {
+        let mut buffers = vec![];
+        for a in &call.args {
+            buffers.push(match a {
+                Arg::Temp(t) => temps[*t],
+                a => self.buffer(*a)?,
+            });
+        }
+        self.push(call.kernel, buffers)
+    }
+
+    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>) -> Result<(), Diag> {
+        let mut dims = vec![];
+        for name in &kernel.dims {
+            match self.program.dims.iter().position(|d| d.name == *name) {
+                Some(i) => dims.push(i),
+                None => {
+                    let message =
+                        format!("kernel `{}` names the dim `{name}`, which no input has", kernel.name);
+                    return Err(Diag::new(message, Span::none(), "in the program"));
+                }
+            }
+        }
+        // Kernels that differ in their names alone are one.
+        let same = |k: &Kernel| Kernel { name: k.name.clone(), ..kernel.clone() } == *k;
+        let at = self.program.kernels.iter().position(same).unwrap_or_else(|| {
+            self.program.kernels.push(kernel.clone());
+            self.program.kernels.len() - 1
+        });
+        self.program.launches.push(Launch { kernel: at, buffers, dims });
+        Ok(())
+    }
+
+    /// Copies for outputs and updates that no kernel writes directly. Updates come last: until then the old
+    /// value may be read.
+    fn copies(&mut self, shared: &FxHashMap<Operand, Operand>) -> Result<(), Diag> {
+        let graph = self.graph;
+        for (i, (_, o)) in graph.outputs.iter().enumerate() {
+            let from = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
+            if self.program.buffers[from].place != Place::Output(i) {
+                let out = &self.program.outputs[i];
+                let decl = BufferDecl {
+                    name: out.name.clone(),
+                    dtype: out.dtype,
+                    shape: out.shape.clone(),
+                    place: Place::Output(i),
+                };
+                self.program.buffers.push(decl);
+                let to = self.program.buffers.len() - 1;
+                self.copy(from, to)?;
+            }
+        }
+        let mut pending = vec![];
+        for (name, o) in &graph.updates {
+            let Some(input) = graph.input(name) else {
+                return Err(Diag::new(
+                    format!("`{name}` is updated but is no input"),
+                    graph.node(o.node).span.clone(),
+                    "its new value",
+                ));
+            };
+            let home = Operand::from(input);
+            if *o == home || shared.get(o) == Some(&home) {
+                continue;
+            }
+            let from = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
+            let to = self.buffer(Arg::Value(home))?;
+            pending.push((from, to));
+        }
+        // A new value that is another input's old one must be taken before that input is written.
+        let inputs_read: Vec<usize> = pending
+            .iter()
+            .map(|(from, _)| *from)
+            .filter(|f| matches!(self.program.buffers[*f].place, Place::Input(_)))
+            .collect();
+        for (from, to) in &mut pending {
+            let written_before = inputs_read.contains(from);
+            if written_before {
+                let d = self.program.buffers[*from].clone();
+                let saved = self.arena_buffer(format!("{}_before", d.name), d.dtype, d.shape);
+                self.copy(*from, saved)?;
+                *from = saved;
+            }
+            let _ = to;
+        }
+        for (from, to) in pending {
+            self.copy(from, to)?;
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, from: usize, to: usize) -> Result<(), Diag> {
+        let d = self.program.buffers[from].clone();
+        let name = format!("copy{}", self.program.launches.len());
+        let kernel = copy_kernel(&name, d.dtype, &product(&d.shape));
+        self.push(kernel, vec![from, to])
+    }
+
+    /// Gives temporaries their place in the arena.
+    fn places(&mut self) -> Result<(), Diag> {
+        let p = &mut self.program;
+        let mut tenants: Vec<Tenant> = vec![];
+        let mut who = vec![];
+        for (i, b) in p.buffers.iter().enumerate() {
+            if b.place != NOWHERE {
+                continue;
+            }
+            let uses =
+                || p.launches.iter().enumerate().filter(|(_, l)| l.buffers.contains(&i)).map(|(n, _)| n);
+            let (Some(from), Some(to)) = (uses().min(), uses().max()) else { continue };
+            let bytes = product(&b.shape).upper().saturating_mul(b.dtype.size() as i64);
+            if bytes > LARGEST_ARENA {
+                let message = format!(
+                    "the temporary `{}` of {}{} may need {bytes} bytes",
+                    b.name,
+                    b.dtype,
+                    crate::types::shape_text(&b.shape)
+                );
+                return Err(Diag::new(message, Span::none(), "in the program")
+                    .help("give its dims smaller upper ends"));
+            }
+            tenants.push(Tenant { bytes: usize::try_from(bytes).unwrap_or(0), from, to });
+            who.push(i);
+        }
+        let (offsets, size) = place(&tenants);
+        for (i, offset) in who.into_iter().zip(offsets) {
+            p.buffers[i].place = Place::Arena { offset };
+        }
+        // Buffers that no launch names: none is made, but a place is always valid.
+        for b in &mut p.buffers {
+            if b.place == NOWHERE {
+                b.place = Place::Arena { offset: 0 };
+            }
+        }
+        p.arena_bytes = size;
+        Ok(())
+    }
+}
+
+/// The dims of a program: every symbol of its inputs' types, in the order of the inputs.
+fn dims(graph: &Graph) -> Vec<std::sync::Arc<crate::dim::Symbol>> {
+    let mut found: Vec<std::sync::Arc<crate::dim::Symbol>> = vec![];
+    for n in graph.inputs() {
+        let sizes: Vec<Dim> = match &graph.node(*n).types[0] {
+            Type::Tensor(t) => t.shape.to_vec(),
+            Type::Csr(c) => vec![c.rows.clone(), c.cols.clone(), c.nnz.clone()],
+            Type::RowSparse(r) => r.shape.to_vec(),
+        };
+        for s in sizes.iter().flat_map(Dim::symbols) {
+            if !found.iter().any(|f| f.name == s.name) {
+                found.push(s);
+            }
+        }
+    }
+    found
+}
+
+fn inputs(graph: &Graph) -> Vec<InputDecl> {
+    let bounds = bounds(graph);
+    graph
+        .inputs()
+        .iter()
+        .filter_map(|n| match &graph.node(*n).op {
+            Op::Input(i) => Some(InputDecl {
+                name: i.name.clone(),
+                kind: i.kind,
+                ty: i.ty.clone(),
+                bound: bounds.get(n).cloned(),
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag> {
+    match graph.type_of(o) {
+        Type::Tensor(t) => Ok((t.dtype, t.shape.clone())),
+        other => Err(Diag::new(
+            format!("{what} is {other}, which a run cannot store"),
+            graph.node(o.node).span.clone(),
+            "made here",
+        )
+        .help("make it dense first")),
+    }
+}
+
+/// A name that says what the kernel does: its position and its heaviest ops.
+fn kernel_name(graph: &Graph, region: &Region, at: usize) -> String {
+    let weight = |op: &Op| match op {
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::Matmul(_) => 3,
+        Op::Reduce(_) | Op::GatherRows(_) => 2,
+        Op::Elementwise(_) => 0,
+        _ => 1,
+    };
+    let mut names: Vec<(i32, &'static str)> = vec![];
+    for n in &region.nodes {
+        let op = &graph.node(*n).op;
+        let name = op.def().name();
+        if !names.iter().any(|(_, x)| *x == name) {
+            names.push((weight(op), name));
+        }
+    }
+    names.sort_by_key(|(w, _)| std::cmp::Reverse(*w));
+    let words: Vec<&str> = names.iter().take(3).map(|(_, n)| *n).collect();
+    format!("k{at}_{}", words.join("_"))
+}
+
+/// Copies an array.
+fn copy_kernel(name: &str, dtype: DType, len: &Dim) -> Kernel {
+    let mut k = KernelBuilder::new(name);
+    let total = len.fold(&mut crate::lower::ToIndex(&mut k));
+    let from = k.buffer("from", dtype, total.clone(), Space::In);
+    let to = k.buffer("to", dtype, total.clone(), Space::Out);
+    const CHUNK: i64 = 16384;
+    let chunks = (total.clone() + (CHUNK - 1)).floor_div(CHUNK);
+    k.for_("c", chunks, AxisKind::Parallel(Split::Even), |k, c| {
+        let lo = c * CHUNK;
+        let hi = (lo.clone() + CHUNK).min(total);
+        k.for_step("i", lo, hi, 1, AxisKind::Vector(16), |k, i| k.store(to, i.clone(), load(from, i)));
+    });
+    k.finish()
+}

@@ -1,0 +1,154 @@
+//! Which updates are written over the old value, and the order of regions that makes it safe.
+
+use crate::fuse::{Kind, Region};
+use crate::graph::{Graph, NodeId, Operand};
+use crate::lower::is_free;
+use crate::ops::Op;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+/// The decision.
+pub(super) struct InPlace {
+    /// The regions in an order in which every reader of an old value comes before its writer.
+    pub regions: Vec<Region>,
+    /// New values and the inputs whose buffers they take.
+    pub shared: FxHashMap<Operand, Operand>,
+}
+
+/// Decides for each update. One that cannot be written in place is computed aside and copied at the end.
+pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
+    let of: FxHashMap<NodeId, usize> =
+        regions.iter().enumerate().flat_map(|(i, r)| r.nodes.iter().map(move |n| (*n, i))).collect();
+    let mut before: Vec<Vec<usize>> = regions.iter().map(|r| reads(graph, r, &of)).collect();
+    let mut shared: FxHashMap<Operand, Operand> = FxHashMap::default();
+    for (name, new) in &graph.updates {
+        let Some(home) = graph.input(name).map(Operand::from) else { continue };
+        let Some(&writer) = of.get(&new.node) else { continue };
+        let output_too = graph.outputs.iter().any(|(_, o)| o == new || *o == home);
+        let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
+        if taken || output_too || regions[writer].kind == Kind::Single {
+            continue;
+        }
+        if graph.type_of(*new) != graph.type_of(home) || !same_element(graph, &regions[writer], home) {
+            continue;
+        }
+        let readers: Vec<usize> = (0..regions.len())
+            .filter(|r| *r != writer && reads_input(graph, &regions[*r], home, &of))
+            .collect();
+        if readers.iter().any(|r| reaches(&before, *r, writer)) {
+            continue;
+        }
+        before[writer].extend(readers);
+        shared.insert(*new, home);
+    }
+    InPlace { regions: sorted(regions, &before), shared }
+}
+
+/// The regions whose results a region reads.
+fn reads(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
+    let own = of[&region.nodes[0]];
+    let mut found = FxHashSet::default();
+    walk(graph, region, of, &mut |o| {
+        if let Some(at) = of.get(&o.node)
+            && *at != own
+        {
+            found.insert(*at);
+        }
+    });
+    let mut found: Vec<usize> = found.into_iter().collect();
+    found.sort_unstable();
+    found
+}
+
+fn reads_input(graph: &Graph, region: &Region, input: Operand, of: &FxHashMap<NodeId, usize>) -> bool {
+    let mut found = false;
+    walk(graph, region, of, &mut |o| found |= o == input);
+    found
+}
+
+/// Visits every value that a region reads from outside, through free ops that belong to no region.
+fn walk(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>, visit: &mut dyn FnMut(Operand)) {
+    let own = of[&region.nodes[0]];
+    let mut stack: Vec<NodeId> = region.nodes.clone();
+    let mut seen = FxHashSet::default();
+    while let Some(n) = stack.pop() {
+        if !seen.insert(n) {
+            continue;
+        }
+        for o in &graph.node(n).operands {
+            visit(*o);
+            match of.get(&o.node) {
+                Some(at) if *at == own => {}
+                Some(_) => {}
+                None => stack.push(o.node),
+            }
+        }
+    }
+}
+
+/// Whether region `r` depends on region `writer`.
+fn reaches(before: &[Vec<usize>], r: usize, writer: usize) -> bool {
+    let mut stack = vec![r];
+    let mut seen = FxHashSet::default();
+    while let Some(i) = stack.pop() {
+        if i == writer {
+            return true;
+        }
+        if seen.insert(i) {
+            stack.extend(&before[i]);
+        }
+    }
+    false
+}
+
+/// Whether a region reads an input only at the element that it is writing.
+fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
+    let inside: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
+    let mut stack: Vec<(NodeId, bool)> = region.nodes.iter().map(|n| (*n, true)).collect();
+    let mut seen = FxHashSet::default();
+    while let Some((n, same)) = stack.pop() {
+        if !seen.insert((n, same)) {
+            continue;
+        }
+        let node = graph.node(n);
+        let same = same && matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        for o in &node.operands {
+            if *o == input {
+                if !same {
+                    return false;
+                }
+            } else if !inside.contains(&o.node) && is_free(&node_op(graph, *o)) {
+                stack.push((o.node, same));
+            }
+        }
+    }
+    true
+}
+
+fn node_op(graph: &Graph, o: Operand) -> Op {
+    graph.node(o.node).op.clone()
+}
+
+/// Regions in an order that respects `before`, otherwise as they were.
+fn sorted(regions: Vec<Region>, before: &[Vec<usize>]) -> Vec<Region> {
+    let mut done = vec![false; regions.len()];
+    let mut order = vec![];
+    for start in 0..regions.len() {
+        let mut stack = vec![(start, false)];
+        while let Some((i, expanded)) = stack.pop() {
+            if done[i] {
+                continue;
+            }
+            if expanded {
+                done[i] = true;
+                order.push(i);
+                continue;
+            }
+            stack.push((i, true));
+            let mut first: Vec<usize> = before[i].iter().copied().filter(|b| !done[*b]).collect();
+            first.sort_unstable_by(|a, b| b.cmp(a));
+            stack.extend(first.into_iter().map(|b| (b, false)));
+        }
+    }
+    let mut taken: Vec<Option<Region>> = regions.into_iter().map(Some).collect();
+    order.into_iter().filter_map(|i| taken[i].take()).collect()
+}

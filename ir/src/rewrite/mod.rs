@@ -1,0 +1,106 @@
+//! Rewriting: named rules, and the driver that applies them to a fixpoint.
+//!
+//! A rule looks at one node and gives the value that may stand in place of its first result. Rules are exact
+//! unless their tag says otherwise; each is tested against the interpreter.
+
+mod algebra;
+mod gather;
+mod movement;
+
+use crate::diag::Diag;
+use crate::graph::{Graph, NodeId, Operand};
+
+/// What a rule does to numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Numerics {
+    /// The same bits.
+    Exact,
+    /// The same but for the order of additions and multiplications.
+    Reassociating,
+}
+
+/// A rewrite rule.
+pub struct Rule {
+    /// Its name: the equation it applies.
+    pub name: &'static str,
+    /// What it does to numbers.
+    pub numerics: Numerics,
+    /// The value to use instead of the node's first result, where the rule applies.
+    pub apply: fn(&mut Graph, NodeId) -> Option<Operand>,
+}
+
+/// Writes a table of rules: `"name": Numerics => function`.
+macro_rules! rules {
+    ($($name:literal : $numerics:ident => $apply:expr,)+) => {
+        &[$($crate::rewrite::Rule {
+            name: $name,
+            numerics: $crate::rewrite::Numerics::$numerics,
+            apply: $apply,
+        }),+]
+    };
+}
+pub(crate) use rules;
+
+/// Rules that hold anywhere and make graphs smaller.
+pub fn simplifying() -> impl Iterator<Item = &'static Rule> {
+    algebra::RULES.iter().chain(movement::RULES)
+}
+
+/// Rules that move row gathers towards inputs, so that what only some rows need is computed for those alone.
+pub fn gathering() -> impl Iterator<Item = &'static Rule> {
+    gather::RULES.iter()
+}
+
+/// Every rule.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    simplifying().chain(gathering())
+}
+
+/// Applications per node of the graph, at most: a net under rules that undo each other.
+const BUDGET: usize = 16;
+
+/// Applies rules to a fixpoint; gives how often each was applied.
+pub fn run(graph: &mut Graph, rules: &[&Rule]) -> Vec<(&'static str, usize)> {
+    let mut counts = vec![0; rules.len()];
+    let mut budget = (graph.len() + 16) * BUDGET;
+    let mut changed = true;
+    while changed && budget > 0 {
+        changed = false;
+        for n in graph.topological() {
+            if !graph.contains(n) {
+                continue;
+            }
+            for (i, rule) in rules.iter().enumerate() {
+                let before = graph.at.replace(graph.node(n).span.clone());
+                let new = (rule.apply)(graph, n);
+                graph.at = before;
+                let Some(new) = new else { continue };
+                if new == Operand::from(n) {
+                    continue;
+                }
+                graph.replace(n.into(), new);
+                counts[i] += 1;
+                budget = budget.saturating_sub(1);
+                changed = true;
+                break;
+            }
+        }
+        graph.remove_dead();
+    }
+    rules.iter().map(|r| r.name).zip(counts).filter(|(_, c)| *c > 0).collect()
+}
+
+/// Simplifies: algebra and movement.
+pub fn simplify(graph: &mut Graph) -> Result<(), Diag> {
+    let rules: Vec<&Rule> = simplifying().collect();
+    run(graph, &rules);
+    Ok(())
+}
+
+/// What is done to the forward graph before it is differentiated: simplification, and gathers moved towards
+/// inputs, so that the backward pass, too, works on the gathered rows only.
+pub fn forward(graph: &mut Graph) -> Result<(), Diag> {
+    let rules: Vec<&Rule> = all().collect();
+    run(graph, &rules);
+    Ok(())
+}

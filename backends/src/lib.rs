@@ -6,8 +6,12 @@ mod cache;
 #[cfg(feature = "llvm")]
 pub mod cpu;
 mod error;
+#[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod inputs;
+mod interp;
+#[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod memory;
+#[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod options;
 mod report;
 mod session;

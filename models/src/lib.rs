@@ -2,4 +2,6 @@
 
 pub mod cli;
 pub mod common;
+pub mod lightgcn;
+pub mod ngcf;
 pub mod systems;

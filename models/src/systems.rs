@@ -125,7 +125,7 @@ impl System {
 }
 
 /// All systems, in the order in which they are listed.
-pub const SYSTEMS: &[System] = &[];
+pub const SYSTEMS: &[System] = &[crate::lightgcn::SYSTEM, crate::ngcf::SYSTEM];
 
 /// No system of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

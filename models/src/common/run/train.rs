@@ -386,15 +386,15 @@ impl Run {
         let improved = self.judge(&evaluation);
         append(&self.dir.metrics(), &evaluation.record())?;
         self.evaluations.push(evaluation.record());
-        let metric = deciding_metric(&self.schedule.ks);
-        learning_curve(&self.dir.curve(), &self.meta.system, &metric, &self.evaluations)
-            .map_err(RunDirError::from)?;
         let checkpoint = self.checkpoint(model)?;
         if improved {
             checkpoint.save(&self.dir.best())?;
         }
         checkpoint.save(&self.dir.last())?;
         self.saved = Instant::now();
+        let metric = deciding_metric(&self.schedule.ks);
+        learning_curve(&self.dir.curve(), &self.meta.system, &metric, &self.evaluations)
+            .map_err(RunDirError::from)?;
         if let Some(best) = &self.meta.progress.best {
             observer.evaluated(&evaluation, best);
         }

@@ -4,6 +4,8 @@
 extern crate self as latentc;
 
 mod csr;
+#[cfg(feature = "llvm")]
+mod device;
 mod dims;
 pub mod errors;
 pub mod params;
@@ -13,8 +15,11 @@ pub mod tensor;
 pub mod train;
 
 pub use csr::Csr;
+#[cfg(feature = "llvm")]
+pub use device::{Device, cpu};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
+pub use latentc_backends::{Cache, Options, RunError, Session, Store};
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
 pub use latentc_ir::dtype::DType;

@@ -2,11 +2,10 @@
 
 use crate::errors::Errors;
 use crate::params::ParamSpec;
-use crate::scope::{DimSpec, First, Scope, StateSpec};
+use crate::scope::{DimSpec, Scope, StateSpec};
 use crate::train;
-use latentc_ir::array::Array;
+use latentc_backends::Store;
 use latentc_ir::diag::{Diag, Span};
-use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::Graph;
 use std::panic::Location;
 use std::sync::Arc;
@@ -86,21 +85,21 @@ impl Program {
     /// Everything that is kept between runs as it is before the first: parameters from their initialisers,
     /// state from its first values. The same numbers for the same seed on every machine; a parameter's depend
     /// on its name, sizes and initialiser, and on nothing else in the program.
-    pub fn first_values(&self, seed: u64) -> impl Iterator<Item = (&str, Array)> {
-        let params =
-            self.params.iter().map(move |p| (p.name.as_str(), p.init.array(&p.shape, seed, p.stream())));
-        let states = self.states.iter().map(move |s| {
-            let value = match s.first {
-                First::Constant(value) => value,
-                // All 64 bits of the seed.
-                First::Seed => Literal::int(DType::I64, seed as i64),
-            };
-            let mut array = Array::zeros(s.dtype, &s.shape);
-            if value != Literal::zero(s.dtype) {
-                (0..array.len()).for_each(|i| array.set(i, value));
-            }
-            (s.name.as_str(), array)
-        });
-        params.chain(states)
+    pub fn init(&self, seed: u64) -> Store {
+        let mut store: Store =
+            self.params.iter().map(|p| (p.name.as_str(), p.init.array(&p.shape, seed, p.stream()))).collect();
+        store.extend(self.states.iter().map(|s| (s.name.as_str(), s.array(seed))));
+        store
+    }
+
+    /// Adds to a store what this program keeps and the store lacks, such as the optimizer's state of a
+    /// training step beside parameters that are there already.
+    pub fn init_missing(&self, store: &mut Store, seed: u64) {
+        for p in self.params.iter().filter(|p| !store.contains(&p.name)).collect::<Vec<_>>() {
+            store.insert(p.name.as_str(), p.init.array(&p.shape, seed, p.stream()));
+        }
+        for s in self.states.iter().filter(|s| !store.contains(&s.name)).collect::<Vec<_>>() {
+            store.insert(s.name.as_str(), s.array(seed));
+        }
     }
 }

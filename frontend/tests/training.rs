@@ -1,53 +1,11 @@
 //! Whole models through the DSL, run by the graph interpreter.
 
+mod common;
+
+use common::{Machine, close};
 use latentc::prelude::*;
-use latentc_ir::array::{Array, CsrArray, Value};
-use latentc_ir::interp;
+use latentc::{Array, CsrArray};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-/// Named values that a run reads, and to which it writes back what it keeps.
-struct Machine<'p> {
-    program: &'p Program,
-    values: BTreeMap<String, Value>,
-}
-
-impl<'p> Machine<'p> {
-    fn new(program: &'p Program, seed: u64) -> Machine<'p> {
-        let values = program.first_values(seed).map(|(n, a)| (n.to_owned(), Value::Tensor(a))).collect();
-        Machine { program, values }
-    }
-
-    fn set(&mut self, name: &str, value: Array) {
-        self.values.insert(name.to_owned(), Value::Tensor(value));
-    }
-
-    fn set_csr(&mut self, name: &str, csr: CsrArray) {
-        self.values.insert(name.to_owned(), Value::Csr(Arc::new(csr)));
-    }
-
-    fn get(&self, name: &str) -> Vec<f64> {
-        match &self.values[name] {
-            Value::Tensor(a) => a.to_f64(),
-            other => panic!("{name} is {other:?}"),
-        }
-    }
-
-    /// One run; gives the outputs.
-    fn run(&mut self) -> BTreeMap<String, Vec<f64>> {
-        let done = interp::run(self.program.graph(), &|name| self.values.get(name).cloned()).unwrap();
-        self.values.extend(done.updates);
-        let number = |v| if let Value::Tensor(a) = v { a.to_f64() } else { vec![] };
-        done.outputs.into_iter().map(|(n, v)| (n, number(v))).collect()
-    }
-}
-
-fn close(found: &[f64], expected: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), expected.len(), "{found:?}\n{expected:?}");
-    for (f, e) in found.iter().zip(expected) {
-        assert!((f - e).abs() <= tolerance, "{f} is not {e} +- {tolerance}\n{found:?}\n{expected:?}");
-    }
-}
 
 struct Config {
     users: usize,

@@ -11,6 +11,7 @@ use crate::dims::{At, Dim, ShapeLike};
 use crate::params::{Init, ParamSpec};
 use crate::tensor::Tensor;
 use crate::train::Minimise;
+use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::Dim as Size;
 use latentc_ir::dtype::{DType, Literal};
@@ -43,6 +44,22 @@ pub struct StateSpec {
     pub shape: Vec<usize>,
     /// The value before the first run.
     pub first: First,
+}
+
+impl StateSpec {
+    /// The value before the first run.
+    pub fn array(&self, seed: u64) -> Array {
+        let value = match self.first {
+            First::Constant(value) => value,
+            // All 64 bits of the seed.
+            First::Seed => Literal::int(DType::I64, seed as i64),
+        };
+        let mut array = Array::zeros(self.dtype, &self.shape);
+        if value != Literal::zero(self.dtype) {
+            (0..array.len()).for_each(|i| array.set(i, value));
+        }
+        array
+    }
 }
 
 /// The first value of what is kept between runs.

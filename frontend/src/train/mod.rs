@@ -160,6 +160,7 @@ pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minim
             _ => None,
         })
         .collect();
+    latentc_ir::rewrite::forward(graph)?;
     let loss = graph.outputs.pop().map_or(what.loss, |(_, loss)| loss);
     let wrt: Vec<Operand> = params.iter().map(|(_, o)| *o).collect();
     let gradients = latentc_ir::grad::gradients(graph, loss, &wrt)?;

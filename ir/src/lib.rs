@@ -18,4 +18,7 @@ pub mod philox;
 pub mod plan;
 pub mod rewrite;
 pub mod scalar;
+mod text;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod types;

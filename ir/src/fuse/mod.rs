@@ -12,7 +12,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::ops::{Class, Op};
 use crate::types::{Shape, Type};
-use legal::Ancestors;
+use legal::Paths;
 pub use legal::Refusal;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -57,10 +57,10 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
     let order = graph.topological();
     let live = live_nodes(graph);
     let stored = must_be_stored(graph, &live);
-    let ancestors = Ancestors::of(graph, &order);
     let mut fusion = Fusion::default();
     let mut groups: Vec<Option<Group>> = vec![];
     let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
+    let mut late: FxHashSet<NodeId> = FxHashSet::default();
 
     for n in order.iter().copied().filter(|n| live.contains(n)) {
         let op = &graph.node(n).op;
@@ -68,11 +68,19 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
             continue;
         }
         let kind = kind_of(graph, n);
+        // Scalars that wait for no kernel stay apart from those that do: kernels may wait for them.
+        if kind == Kind::Scalars && waits(graph, n, &group_of, &groups, &late) {
+            late.insert(n);
+        }
         let mut group = Group { kind, nodes: vec![n] };
         if together && group.kind != Kind::Single {
             for at in candidates(graph, n, &group_of) {
                 let Some(other) = &groups[at] else { continue };
-                match legal::union(graph, other, &group, &ancestors) {
+                if group.kind == Kind::Scalars && late.contains(&other.nodes[0]) != late.contains(&n) {
+                    continue;
+                }
+                let paths = Paths { graph, groups: &groups, group_of: &group_of };
+                match legal::union(&paths, other, &group) {
                     Ok(union) => {
                         group = union;
                         groups[at] = None;
@@ -90,6 +98,20 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
     fusion.regions = finish(graph, groups, &live, &stored, &order);
     fusion
+}
+
+/// Whether a scalar depends on a kernel that is not one of scalars.
+fn waits(
+    graph: &Graph,
+    n: NodeId,
+    group_of: &FxHashMap<NodeId, usize>,
+    groups: &[Option<Group>],
+    late: &FxHashSet<NodeId>,
+) -> bool {
+    graph.node(n).operands.iter().any(|o| match group_of.get(&o.node) {
+        Some(g) => late.contains(&o.node) || groups[*g].as_ref().is_some_and(|g| g.kind != Kind::Scalars),
+        None => waits(graph, o.node, group_of, groups, late),
+    })
 }
 
 /// A region that grows.
@@ -127,6 +149,7 @@ fn must_be_stored(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<Operand>
                 stored.insert(node.operands[1]);
             }
             Op::SegmentSum(_) => stored.extend(&node.operands[..]),
+            Op::Matmul(_) if kind_of(graph, *n) == Kind::Single => stored.extend(&node.operands[..]),
             Op::Matmul(m) if !m.transpose_a => {
                 stored.insert(node.operands[1]);
             }

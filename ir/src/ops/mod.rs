@@ -9,7 +9,7 @@ use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
 use crate::scalar::Signature;
-use crate::types::{TensorType, Type, shape_text};
+use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -20,6 +20,7 @@ pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
+pub(crate) mod from_attrs;
 pub mod gather_rows;
 pub mod input;
 pub mod log_sum_exp;
@@ -102,6 +103,8 @@ pub enum Attr {
     Type(Type),
     /// A string that may hold any character.
     Text(String),
+    /// A constant with its type.
+    Literal(Literal),
 }
 
 /// Attributes in the order of the text form.
@@ -175,6 +178,18 @@ impl Vjp<'_> {
     /// The gradient of a result, a row-sparse one as the dense sum of its rows.
     pub fn gradient(&mut self, result: usize) -> Option<Operand> {
         self.gradients[result].map(|dy| self.graph.densify(dy))
+    }
+
+    /// A linear map of the gradient of a result. One that is the same for every row (`rowwise`) acts on the
+    /// listed rows alone of a row-sparse gradient; before any other the gradient is made dense.
+    pub fn pull(
+        &mut self,
+        result: usize,
+        rowwise: bool,
+        f: impl FnOnce(&mut Graph, Operand) -> Operand,
+    ) -> Option<Operand> {
+        let gradient = if rowwise { self.gradients[result] } else { self.gradient(result) };
+        gradient.map(|dy| self.map_rows(dy, f))
     }
 
     /// A linear map, the same for every row, of a gradient; of a row-sparse one only the listed rows.
@@ -327,12 +342,19 @@ fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(
     same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
 }
 
+/// The sizes of the operand's gradient for the gradient `dy` of the result, of which there may be listed rows
+/// alone where the map is `rowwise`.
+fn sizes_for(graph: &Graph, dy: Operand, operand: &[Dim], rowwise: bool) -> Shape {
+    let rows = graph.tensor(dy).shape.iter().take(usize::from(rowwise));
+    rows.chain(operand.iter().skip(usize::from(rowwise))).cloned().collect()
+}
+
 fn ints(axes: &[usize]) -> Vec<i64> {
     axes.iter().map(|a| *a as i64).collect()
 }
 
 fn literal_attr(value: Literal) -> Attr {
-    if value.dtype().is_float() { Attr::Float(value.as_f64()) } else { Attr::Int(value.as_i64()) }
+    Attr::Literal(value)
 }
 
 fn zero_flops() -> Dim {

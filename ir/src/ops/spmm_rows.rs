@@ -47,7 +47,7 @@ impl OpDef for SpmmRows {
         dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
         let whole = Spmm { transpose: self.transpose, weighted: false };
-        let whole = whole.eval(&operands[..2], &types[..2], dims)?;
+        let whole = whole.eval(&operands[..2], types, dims)?;
         let (Some(Value::Tensor(whole)), Some(Value::Tensor(ids))) = (whole.first(), operands.get(2)) else {
             return Err("`spmm_rows` was given values of other kinds than it takes".to_owned());
         };

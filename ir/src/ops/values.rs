@@ -21,16 +21,11 @@ pub(super) fn csr<'a>(operands: &[&'a Value], at: usize) -> Result<&'a CsrArray,
     }
 }
 
-/// The columns of the entries of a row.
-pub(super) fn row(csr: &CsrArray, row: usize) -> &[i32] {
-    &csr.indices[csr.indptr[row] as usize..csr.indptr[row + 1] as usize]
-}
-
 /// The entries in order: row, number of the entry, column.
 pub(super) fn entries(csr: &CsrArray) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
     (0..csr.rows).flat_map(move |r| {
         let first = csr.indptr[r] as usize;
-        row(csr, r).iter().enumerate().map(move |(i, col)| (r, first + i, *col as usize))
+        csr.row(r).iter().enumerate().map(move |(i, col)| (r, first + i, *col as usize))
     })
 }
 

@@ -7,6 +7,7 @@ use crate::ops::Op;
 use crate::scalar::ScalarOp;
 
 pub(super) const RULES: &[Rule] = rules! {
+    "an op on constants is a constant": Exact => fold,
     "x * 1 = x": Exact => |g, n| unit(g, n, ScalarOp::Mul, 1.0, true),
     "x / 1 = x": Exact => |g, n| unit(g, n, ScalarOp::Div, 1.0, false),
     "x - 0 = x": Exact => |g, n| unit(g, n, ScalarOp::Sub, 0.0, false),
@@ -33,6 +34,19 @@ pub(super) fn constant(g: &Graph, o: Operand) -> Option<Literal> {
         }
         _ => None,
     }
+}
+
+fn fold(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let value = match &g.node(n).op {
+        Op::Elementwise(e) => {
+            let operands: Option<Vec<Literal>> = g.node(n).operands.iter().map(|o| constant(g, *o)).collect();
+            crate::scalar::eval(e.op, &operands?)?
+        }
+        Op::Cast(c) => crate::scalar::convert(constant(g, g.node(n).operands[0])?, c.to),
+        _ => return None,
+    };
+    let shape = g.shape_of(n.into());
+    Some(g.fill(value, shape))
 }
 
 /// `x op unit = x`; for commutative ops on either side.

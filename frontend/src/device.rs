@@ -5,16 +5,17 @@ use crate::program::{Program, Result};
 use latentc_backends::{CompileError, Options, Session};
 use latentc_ir::diag::Diag;
 
-/// Where a program runs. Every device computes the same function.
-#[derive(Clone, Debug)]
+/// Where a program runs. Every device computes the same function; the interpreter is its definition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Device {
     kind: Kind,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     #[cfg(feature = "llvm")]
-    Cpu(latentc_ir::lower::Target),
+    Cpu,
+    Interp,
 }
 
 /// This machine's processor, by native code.
@@ -23,15 +24,13 @@ enum Kind {
 /// Where it is of a kind for which no code can be generated.
 #[cfg(feature = "llvm")]
 pub fn cpu() -> Result<Device> {
-    let isa = latentc_backends::cpu::Isa::host().map_err(|e| Errors::from(CompileError::from(e)))?;
-    let target = latentc_ir::lower::Target {
-        lanes: isa.lanes,
-        registers: isa.registers,
-        prefetch: isa.prefetch,
-        l1: isa.l1,
-        l2: isa.l2,
-    };
-    Ok(Device { kind: Kind::Cpu(target) })
+    latentc_backends::cpu::Isa::host().map_err(CompileError::from)?;
+    Ok(Device { kind: Kind::Cpu })
+}
+
+/// The interpreter: slow, and right by definition.
+pub fn interp() -> Device {
+    Device { kind: Kind::Interp }
 }
 
 impl Device {
@@ -39,21 +38,21 @@ impl Device {
     ///
     /// # Errors
     /// What the device cannot compute, at the line that asks for it; what the system refuses.
-    pub fn compile(&self, program: &Program, options: &Options) -> Result<Session> {
-        match &self.kind {
+    pub fn compile(self, program: &Program, options: &Options) -> Result<Session> {
+        let session = match self.kind {
             #[cfg(feature = "llvm")]
-            Kind::Cpu(target) => {
-                let passes = latentc_ir::passes::Options::new(target);
-                let plan = latentc_ir::passes::lower(program.graph(), &passes)?;
-                Ok(Session::cpu(&plan, options)?)
-            }
-        }
+            Kind::Cpu => Session::compile(program.graph(), options),
+            Kind::Interp => Session::interp(program.graph()),
+        };
+        Ok(session?)
     }
 }
 
 impl From<CompileError> for Errors {
     fn from(error: CompileError) -> Errors {
-        let diag = Diag { message: error.to_string(), labels: vec![], notes: vec![], help: None };
-        Errors::from(diag)
+        Errors::from(match error {
+            CompileError::Lower { diag } => *diag,
+            other => Diag { message: other.to_string(), labels: vec![], notes: vec![], help: None },
+        })
     }
 }

@@ -60,6 +60,8 @@ fn lightgcn_learns_its_triples() {
     m.set("user", Array::from_slice(&[4], &[0, 1, 2, 0]));
     m.set("pos", Array::from_slice(&[4], &[3, 5, 6, 4]));
     m.set("neg", Array::from_slice(&[4], &[5, 3, 4, 6]));
+    #[cfg(feature = "llvm")]
+    common::agree(&mut m.clone(), 7, 20, 1e-5);
     let first = m.run()["loss"][0];
     for _ in 0..100 {
         m.run();
@@ -150,6 +152,8 @@ fn ngcf_layer_has_the_published_arithmetic() {
     m.set("layer0.b1", lin(&[2], 1));
     m.set("layer0.w2", lin(&[2, 2], 5));
     m.set("layer0.b2", lin(&[2], 2));
+    #[cfg(feature = "llvm")]
+    common::agree(&mut m.clone(), 0, 1, 1e-5);
     let before: BTreeMap<&str, Vec<f64>> =
         ["nodes", "layer0.w1", "layer0.w2"].into_iter().map(|n| (n, m.get(n))).collect();
     let out = m.run();

@@ -5,6 +5,7 @@ use crate::params::ParamSpec;
 use crate::scope::{DimSpec, Scope, StateSpec};
 use crate::train;
 use latentc_backends::Store;
+use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::graph::Graph;
 use std::panic::Location;
@@ -82,24 +83,39 @@ impl Program {
         &self.dims
     }
 
-    /// Everything that is kept between runs as it is before the first: parameters from their initialisers,
-    /// state from its first values. The same numbers for the same seed on every machine; a parameter's depend
-    /// on its name, sizes and initialiser, and on nothing else in the program.
+    /// Everything that is kept between runs as it is before the first, by name: parameters from their
+    /// initialisers, state from its first values.
+    ///
+    /// The same numbers for the same seed on every machine; a parameter's depend on its name, sizes and
+    /// initialiser, and on nothing else in the program.
+    pub fn first_values(&self, seed: u64) -> impl Iterator<Item = (&str, Array)> {
+        let params =
+            self.params.iter().map(move |p| (p.name.as_str(), p.init.array(&p.shape, seed, p.stream())));
+        params.chain(self.states.iter().map(move |s| (s.name.as_str(), s.array(seed))))
+    }
+
+    /// A store of [`Program::first_values`].
     pub fn init(&self, seed: u64) -> Store {
-        let mut store: Store =
-            self.params.iter().map(|p| (p.name.as_str(), p.init.array(&p.shape, seed, p.stream()))).collect();
-        store.extend(self.states.iter().map(|s| (s.name.as_str(), s.array(seed))));
-        store
+        self.first_values(seed).collect()
     }
 
     /// Adds to a store what this program keeps and the store lacks, such as the optimizer's state of a
     /// training step beside parameters that are there already.
     pub fn init_missing(&self, store: &mut Store, seed: u64) {
-        for p in self.params.iter().filter(|p| !store.contains(&p.name)).collect::<Vec<_>>() {
-            store.insert(p.name.as_str(), p.init.array(&p.shape, seed, p.stream()));
+        for p in &self.params {
+            if !store.contains(&p.name) {
+                store.insert(p.name.as_str(), p.init.array(&p.shape, seed, p.stream()));
+            }
         }
-        for s in self.states.iter().filter(|s| !store.contains(&s.name)).collect::<Vec<_>>() {
-            store.insert(s.name.as_str(), s.array(seed));
+        for s in &self.states {
+            if !store.contains(&s.name) {
+                store.insert(s.name.as_str(), s.array(seed));
+            }
         }
+    }
+
+    /// The graph as text, which [`latentc_ir::graph::parse`] reads back.
+    pub fn to_text(&self) -> String {
+        self.graph.to_string()
     }
 }

@@ -39,12 +39,15 @@ impl Device {
     /// # Errors
     /// What the device cannot compute, at the line that asks for it; what the system refuses.
     pub fn compile(self, program: &Program, options: &Options) -> Result<Session> {
-        let session = match self.kind {
+        Ok(match self.kind {
             #[cfg(feature = "llvm")]
-            Kind::Cpu => Session::compile(program.graph(), options),
-            Kind::Interp => Session::interp(program.graph()),
-        };
-        Ok(session?)
+            Kind::Cpu => Session::compile(program.graph(), options)?,
+            Kind::Interp => {
+                // Threads and caches are nothing to the interpreter.
+                let _ = options;
+                Session::interp(program.graph())?
+            }
+        })
     }
 }
 

@@ -106,12 +106,12 @@ extern crate self as latentc;
 mod csr;
 mod device;
 mod dims;
-pub mod errors;
+mod errors;
 pub mod params;
-pub mod program;
-pub mod scope;
-pub mod tensor;
-pub mod train;
+mod program;
+mod scope;
+mod tensor;
+mod train;
 
 pub use csr::Csr;
 #[cfg(feature = "llvm")]
@@ -128,12 +128,12 @@ pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
 pub use latentc_ir::philox;
-pub use params::{Init, Initializer, Param, Params, Table, init};
+pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program};
-pub use scope::Scope;
+pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Tensor};
 pub use train::loss;
-pub use train::{Adam, Lr, Optimizer, Sgd};
+pub use train::{ADAM_STEP, Adam, Lr, Optimizer, Sgd};
 
 /// What a file that builds models uses.
 pub mod prelude {

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Machine, close};
-use latentc::Array;
+use common::{Machine, close, devices};
 use latentc::prelude::*;
+use latentc::{Array, Device};
 
 /// A table of four rows of which two ids are used, and a plain parameter.
 fn step(optimizer: impl Into<Optimizer>) -> Program {
@@ -20,8 +20,8 @@ fn step(optimizer: impl Into<Optimizer>) -> Program {
     .unwrap()
 }
 
-fn machine(program: &Program) -> Machine<'_> {
-    let mut m = Machine::new(program, 0);
+fn machine(program: &Program, device: Device) -> Machine {
+    let mut m = Machine::new(program, 0, device);
     m.set("ids", Array::from_slice(&[3], &[2, 0, 2]));
     m.set("weight", Array::from_slice(&[3, 1], &[1.0f32, 2.0, 0.5]));
     m
@@ -35,15 +35,17 @@ fn gradient(p: &[f64]) -> [f64; 4] {
 #[test]
 fn descent_is_its_formula() {
     let program = step(Sgd::new(0.1));
-    let mut m = machine(&program);
-    let mut p = [1.0; 4];
-    for _ in 0..3 {
-        m.run();
-        let g = gradient(&p);
-        (0..4).for_each(|i| p[i] -= 0.1 * g[i]);
+    for device in devices() {
+        let mut m = machine(&program, device);
+        let mut p = [1.0; 4];
+        for _ in 0..3 {
+            m.run();
+            let g = gradient(&p);
+            (0..4).for_each(|i| p[i] -= 0.1 * g[i]);
+        }
+        close(&m.get("table"), &p, 1e-6);
+        close(&m.get("head.bias"), &[-0.3], 1e-6);
     }
-    close(&m.get("table"), &p, 1e-6);
-    close(&m.get("head.bias"), &[-0.3], 1e-6);
 }
 
 /// Adam as its paper has it, in f64.
@@ -64,59 +66,67 @@ fn adam(steps: i32, lazy: bool) -> [f64; 4] {
 #[test]
 fn adam_is_its_formula() {
     let program = step(Adam::new(0.01));
-    let mut m = machine(&program);
-    for _ in 0..50 {
-        m.run();
+    for device in devices() {
+        let mut m = machine(&program, device);
+        for _ in 0..50 {
+            m.run();
+        }
+        close(&m.get("table"), &adam(50, false), 1e-5);
+        close(&m.get("head.bias"), &[-0.5], 1e-5);
+        assert_eq!(m.get("adam.step"), [50.0]);
     }
-    close(&m.get("table"), &adam(50, false), 1e-5);
-    close(&m.get("head.bias"), &[-0.5], 1e-5);
-    assert_eq!(m.get("adam.step"), [50.0]);
 }
 
 /// Rows that are used in one run and not in the next move on by their moments; with `lazy` they stay.
 #[test]
 fn rows_at_rest_move_unless_lazy() {
-    for (optimizer, moves) in [(Adam::new(0.01), true), (Adam::new(0.01).lazy(), false)] {
-        let program = step(optimizer);
-        let mut m = machine(&program);
-        m.run();
-        let before = (m.get("table"), m.get("adam.v.table"));
-        m.set("ids", Array::from_slice(&[3], &[0, 0, 0]));
-        m.run();
-        let after = (m.get("table"), m.get("adam.v.table"));
-        assert_eq!(before.0[2] != after.0[2], moves);
-        assert_eq!(before.1[2] != after.1[2], moves);
-        assert!(before.0[0] != after.0[0] && before.0[1] == after.0[1]);
+    for device in devices() {
+        for (optimizer, moves) in [(Adam::new(0.01), true), (Adam::new(0.01).lazy(), false)] {
+            let program = step(optimizer);
+            let mut m = machine(&program, device);
+            m.run();
+            let before = (m.get("table"), m.get("adam.v.table"));
+            m.set("ids", Array::from_slice(&[3], &[0, 0, 0]));
+            m.run();
+            let after = (m.get("table"), m.get("adam.v.table"));
+            assert_eq!(before.0[2] != after.0[2], moves);
+            assert_eq!(before.1[2] != after.1[2], moves);
+            assert!(before.0[0] != after.0[0] && before.0[1] == after.0[1]);
+        }
+        // As long as the same rows are used, both are the same.
+        let program = step(Adam::new(0.01).lazy());
+        let mut m = machine(&program, device);
+        for _ in 0..20 {
+            m.run();
+        }
+        close(&m.get("table"), &adam(20, true), 1e-5);
+        close(&adam(20, true), &adam(20, false), 0.0);
     }
-    // As long as the same rows are used, both are the same.
-    let program = step(Adam::new(0.01).lazy());
-    let mut m = machine(&program);
-    for _ in 0..20 {
-        m.run();
-    }
-    close(&m.get("table"), &adam(20, true), 1e-5);
-    close(&adam(20, true), &adam(20, false), 0.0);
 }
 
 #[test]
 fn a_learning_rate_may_come_with_the_run() {
     let program = step(Sgd::new(Lr::Input("lr")));
-    let mut m = machine(&program);
-    m.set("lr", Array::scalar(0.25f32));
-    m.run();
-    close(&m.get("head.bias"), &[-0.25], 0.0);
-    m.set("lr", Array::scalar(0.0f32));
-    m.run();
-    close(&m.get("head.bias"), &[-0.25], 0.0);
+    for device in devices() {
+        let mut m = machine(&program, device);
+        m.set("lr", Array::scalar(0.25f32));
+        m.run();
+        close(&m.get("head.bias"), &[-0.25], 0.0);
+        m.set("lr", Array::scalar(0.0f32));
+        m.run();
+        close(&m.get("head.bias"), &[-0.25], 0.0);
+    }
 }
 
 #[test]
 fn outputs_are_of_the_parameters_before_the_step() {
     let program = step(Sgd::new(0.1));
-    let mut m = machine(&program);
-    close(&m.run()["loss"], &[3.5], 1e-6);
-    let p = [0.6f64, 1.0, 0.7, 1.0];
-    close(&m.run()["loss"], &[1.5 * p[2] * p[2] + 2.0 * p[0] * p[0] - 0.1], 1e-6);
+    for device in devices() {
+        let mut m = machine(&program, device);
+        close(&m.run()["loss"].1, &[3.5], 1e-6);
+        let p = [0.6f64, 1.0, 0.7, 1.0];
+        close(&m.run()["loss"].1, &[1.5 * p[2] * p[2] + 2.0 * p[0] * p[0] - 0.1], 1e-6);
+    }
 }
 
 #[test]
@@ -128,11 +138,13 @@ fn state_is_kept() {
         g.update(average, average * 0.5 + x * 0.5);
     })
     .unwrap();
-    let mut m = Machine::new(&program, 0);
-    m.set("x", Array::from_slice(&[2], &[3.0f32, -1.0]));
-    assert_eq!(m.run()["before"], [1.0, 1.0]);
-    assert_eq!(m.run()["before"], [2.0, 0.0]);
-    assert_eq!(m.get("average"), [2.5, -0.5]);
+    for device in devices() {
+        let mut m = Machine::new(&program, 0, device);
+        m.set("x", Array::from_slice(&[2], &[3.0f32, -1.0]));
+        assert_eq!(m.run()["before"].1, [1.0, 1.0]);
+        assert_eq!(m.run()["before"].1, [2.0, 0.0]);
+        assert_eq!(m.get("average"), [2.5, -0.5]);
+    }
 }
 
 fn draws(rate: f64) -> Program {
@@ -148,31 +160,39 @@ fn draws(rate: f64) -> Program {
 #[test]
 fn draws_differ_by_call_run_and_seed() {
     let program = draws(0.25);
-    let run = |m: &mut Machine| {
-        m.set("x", Array::from_slice(&[4000], &[3.0f32; 4000]));
-        m.run()
-    };
-    let (mut m, mut same, mut other) =
-        (Machine::new(&program, 5), Machine::new(&program, 5), Machine::new(&program, 6));
-    let one = run(&mut m);
-    let kept = one["first"].iter().filter(|x| **x != 0.0).count();
-    assert!((2900..3100).contains(&kept), "{kept} of 4000 kept");
-    assert!(one["first"].iter().all(|x| *x == 0.0 || *x == 4.0));
-    assert_ne!(one["first"], one["second"]);
-    assert_eq!(one, run(&mut same));
-    assert_ne!(one, run(&mut other));
-    assert_ne!(one, run(&mut m));
-    assert_eq!(m.get("rng.step"), [2.0]);
+    for device in devices() {
+        let run = |m: &mut Machine| {
+            m.set("x", Array::from_slice(&[4000], &[3.0f32; 4000]));
+            m.run()
+        };
+        let (mut m, mut same, mut other) = (
+            Machine::new(&program, 5, device),
+            Machine::new(&program, 5, device),
+            Machine::new(&program, 6, device),
+        );
+        let one = run(&mut m);
+        let kept = one["first"].1.iter().filter(|x| **x != 0.0).count();
+        assert!((2900..3100).contains(&kept), "{kept} of 4000 kept");
+        assert!(one["first"].1.iter().all(|x| *x == 0.0 || *x == 4.0));
+        assert_ne!(one["first"].1, one["second"].1);
+        assert_eq!(one, run(&mut same));
+        assert_ne!(one, run(&mut other));
+        assert_ne!(one, run(&mut m));
+        assert_eq!(m.get("rng.step"), [2.0]);
 
-    let mean = one["uniform"].iter().sum::<f64>() / 4000.0;
-    assert!((mean - 0.5).abs() < 0.02 && one["uniform"].iter().all(|u| (0.0..1.0).contains(u)), "{mean}");
+        let mean = one["uniform"].1.iter().sum::<f64>() / 4000.0;
+        assert!(
+            (mean - 0.5).abs() < 0.02 && one["uniform"].1.iter().all(|u| (0.0..1.0).contains(u)),
+            "{mean}"
+        );
 
-    // Without the first dropout the other draws stay what they are.
-    let quiet = draws(0.0);
-    let mut m = Machine::new(&quiet, 5);
-    let without = run(&mut m);
-    assert_eq!(without["first"], vec![3.0; 4000]);
-    assert_eq!((&without["second"], &without["uniform"]), (&one["second"], &one["uniform"]));
+        // Without the first dropout the other draws stay what they are.
+        let quiet = draws(0.0);
+        let mut m = Machine::new(&quiet, 5, device);
+        let without = run(&mut m);
+        assert_eq!(without["first"].1, vec![3.0; 4000]);
+        assert_eq!((&without["second"].1, &without["uniform"].1), (&one["second"].1, &one["uniform"].1));
+    }
 }
 
 /// A model declared by itself has the same parameters in every program.

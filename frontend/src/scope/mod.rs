@@ -24,7 +24,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A program under construction. [`program`](crate::program::program) makes one and hands it to the closure.
+/// A program under construction. [`program`](crate::program()) makes one and hands it to the closure.
 ///
 /// Nothing here fails on the spot: a mistake is recorded with the places in the source that disagree, what
 /// comes out of it is poisoned, and building goes on, so that `program` returns every mistake at once.
@@ -67,7 +67,7 @@ impl StateSpec {
 pub enum First {
     /// Every element this.
     Constant(Literal),
-    /// The seed given to [`Program::init`](crate::program::Program::init).
+    /// The seed given to [`Program::init`](crate::Program::init).
     Seed,
 }
 

@@ -6,7 +6,7 @@ mod sgd;
 
 use crate::dims::At;
 use crate::scope::{First, StateSpec};
-pub use adam::Adam;
+pub use adam::{Adam, STEP as ADAM_STEP};
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::{Graph, InputKind, Operand};

@@ -3,7 +3,7 @@
 use super::output::{Output, members};
 use super::{CliError, Status, table};
 use crate::common::data::{SHIPPED, shipped};
-use crate::common::device::{CacheNote, Isa, Report, Store, compile, llvm_version};
+use crate::common::device::{Isa, Report, Store, compile, llvm_version};
 use crate::common::run::ModelError;
 use crate::systems::{Device, Machine, SYSTEMS};
 use latentc::{DType, program};
@@ -149,9 +149,9 @@ fn native_code() -> Vec<Finding> {
         }
         None => Finding { name: "kernel cache", state: State::Absent, detail: "not in use".into() },
     });
-    let note =
-        |note: &CacheNote| Finding { name: "kernel cache", state: State::Absent, detail: note.to_string() };
-    findings.extend(report.notes.iter().map(note));
+    for note in &report.notes {
+        findings.push(Finding { name: "kernel cache", state: State::Absent, detail: note.to_string() });
+    }
     findings
 }
 

@@ -65,8 +65,7 @@ impl EmbeddingRecommender {
         seed: u64,
         machine: Machine,
     ) -> Result<EmbeddingRecommender, ModelError> {
-        let mut store = Store::new();
-        programs.step.first_values(seed).for_each(|(name, array)| drop(store.insert(name, array)));
+        let store = programs.step.init(seed);
         let names = store.names().map(str::to_string).collect();
         let (indptr, items) = (data.train.indptr().to_vec(), data.train.items().to_vec());
         let seen = Arc::new(CsrArray::new(data.users, data.items, indptr, items, false)?);

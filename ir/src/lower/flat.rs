@@ -55,14 +55,15 @@ pub(super) fn is_flat(job: &Job) -> bool {
             continue;
         }
         let Some(t) = job.graph.type_of(o).as_tensor() else { return false };
-        if t.rank() == 0 {
+        let member = job.members.contains(&o.node);
+        // A scalar that is read from elsewhere is the same for every element; one made here is a sum.
+        if t.rank() == 0 && !member {
             continue;
         }
         if t.shape != shape {
             return false;
         }
         let node = job.graph.node(o.node);
-        let member = job.members.contains(&o.node);
         match &node.op {
             Op::Elementwise(_) | Op::Cast(_) if member => stack.extend(node.operands.iter().copied()),
             op if member && op.def().class() != Class::Elementwise && !is_free(op) => return false,

@@ -221,6 +221,7 @@ rows! {
     };
     SegmentSum = "segment_sum" |_a| segment_sum::SegmentSum;
     Spmm = "spmm" |a| spmm::Spmm { transpose: a.flag("transpose")?, weighted: a.flag("weighted")? };
+    SpmmRows = "spmm_rows" |a| spmm_rows::SpmmRows { transpose: a.flag("transpose")? };
     Sddmm = "sddmm" |_a| sddmm::Sddmm;
     CsrDegree = "csr_degree" |a| csr_degree::CsrDegree { transpose: a.flag("transpose")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };

@@ -18,7 +18,7 @@ pub mod philox;
 pub mod plan;
 pub mod rewrite;
 pub mod scalar;
-mod text;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 pub mod types;

@@ -82,7 +82,8 @@ pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusa
         (Kind::Rows(x), Kind::Rows(y)) if !x.is_empty() => common_rows(graph, a, x, b, y)?,
         _ => return Err(Refusal::Rows),
     };
-    let nodes: Vec<NodeId> = a.nodes.iter().chain(&b.nodes).copied().collect();
+    let mut nodes: Vec<NodeId> = a.nodes.clone();
+    nodes.extend(b.nodes.iter().filter(|n| !a.nodes.contains(n)));
     if nodes.len() > MOST_NODES {
         return Err(Refusal::Size);
     }

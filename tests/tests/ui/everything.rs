@@ -14,7 +14,10 @@ pub fn build() -> Result<Program> {
         let loss = cross_entropy(scores, targets * weights);
         g.minimise(loss, Adam::new(1e-3));
         g.output("loss", loss);
-        g.output("check", x.sum_all() + targets.slice(1, 1..).sum(1).max_all() + x.log_softmax().reshape([16, 9]));
+        g.output(
+            "check",
+            x.sum_all() + targets.slice(1, 1..).sum(1).max_all() + x.log_softmax().reshape([16, 9]),
+        );
     })
 }
 

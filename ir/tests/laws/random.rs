@@ -11,11 +11,13 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-fn evaluate(graph: &RandomGraph) -> Result<Evaluation, TestCaseError> {
+/// Runs a graph.
+pub fn evaluate(graph: &RandomGraph) -> Result<Evaluation, TestCaseError> {
     graph.run().map_err(|e| TestCaseError::fail(e.to_string()))
 }
 
-fn same(expected: &Evaluation, found: &Evaluation, tolerance: f64) -> Result<(), TestCaseError> {
+/// Compares outputs and updates.
+pub fn same(expected: &Evaluation, found: &Evaluation, tolerance: f64) -> Result<(), TestCaseError> {
     let tolerance = Tolerance::new(tolerance);
     compare_all(&expected.outputs, &found.outputs, &tolerance)
         .and_then(|()| compare_all(&expected.updates, &found.updates, &tolerance))

@@ -145,14 +145,48 @@ impl Literal {
 pub fn round_to(dtype: DType, value: f64) -> f64 {
     match dtype {
         DType::F32 => f64::from(value as f32),
-        DType::Bf16 => half::bf16::from_f64(value).to_f64(),
-        DType::F16 => half::f16::from_f64(value).to_f64(),
+        DType::Bf16 => half::bf16::from_f32(to_odd(value)).to_f64(),
+        DType::F16 => half::f16::from_f32(to_odd(value)).to_f64(),
         _ => value,
+    }
+}
+
+/// The binary32 next to a value whose last bit is odd, or the value itself where binary32 holds it. Rounding
+/// that to 16 bits gives what rounding the value at once would; by way of the nearest binary32 a tie could
+/// arise that is none.
+fn to_odd(value: f64) -> f32 {
+    let near = value as f32;
+    let back = f64::from(near);
+    if back == value || value.is_nan() || near.to_bits() & 1 == 1 {
+        near
+    } else if back.abs() < value.abs() {
+        f32::from_bits(near.to_bits() + 1)
+    } else {
+        f32::from_bits(near.to_bits() - 1)
     }
 }
 
 impl fmt::Display for Literal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.dtype.is_float() { write!(f, "{:?}", self.as_f64()) } else { write!(f, "{}", self.as_i64()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A hair above the middle of two 16-bit floats: binary32 has the middle itself.
+    #[test]
+    fn sixteen_bits_are_rounded_once() {
+        let hair = 2f64.powi(-40);
+        for (dtype, unit) in [(DType::F16, 2f64.powi(-10)), (DType::Bf16, 2f64.powi(-7))] {
+            let middle = 1.0 + unit / 2.0;
+            assert_eq!(round_to(dtype, middle), 1.0, "{dtype}");
+            assert_eq!(round_to(dtype, middle + hair), 1.0 + unit, "{dtype}");
+            assert_eq!(round_to(dtype, -middle - hair), -1.0 - unit, "{dtype}");
+            assert_eq!(round_to(dtype, 1e300), f64::INFINITY, "{dtype}");
+            assert_eq!(round_to(dtype, -1e-300).to_bits(), (-0.0f64).to_bits(), "{dtype}");
+        }
     }
 }

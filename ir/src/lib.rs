@@ -20,4 +20,5 @@ pub mod rewrite;
 pub mod scalar;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod text;
 pub mod types;

@@ -1,7 +1,10 @@
-//! Compiles one kernel, loads it and runs it on vectors of any element type.
+//! Compiles kernels, loads them and runs them on vectors of any element type, and on arrays beside the nest's
+//! interpreter.
 
 use latentc_backends::cpu::{Isa, Library, compile_objects};
-use latentc_ir::nest::{Index, Kernel};
+use latentc_ir::array::Array;
+use latentc_ir::dtype::DType;
+use latentc_ir::nest::{Index, Kernel, interp};
 
 /// A kernel in memory.
 pub struct Compiled {
@@ -49,6 +52,110 @@ impl Compiled {
         // as the kernels declare.
         unsafe { f(pointers.as_ptr(), dims.as_ptr(), lo, hi) }
     }
+}
+
+/// Kernels in memory, compiled for one instruction set.
+pub struct Set {
+    library: Library,
+    kernels: Vec<Kernel>,
+}
+
+/// The instruction sets whose code this machine runs: its own, and the levels below.
+pub fn runnable() -> Vec<Isa> {
+    let host = Isa::host().unwrap();
+    let levels = ["x86-64-v2", "x86-64-v3", "x86-64-v4"];
+    let below = levels.iter().position(|l| *l == host.name).unwrap_or(0);
+    let mut all: Vec<Isa> = levels[..below].iter().map(|l| Isa::by_name(l).unwrap()).collect();
+    all.push(host);
+    all
+}
+
+/// Compiles kernels for an instruction set.
+pub fn compile_for(kernels: &[Kernel], isa: &Isa) -> Set {
+    let objects = compile_objects(kernels, isa, 1).unwrap();
+    Set { library: Library::load(&objects).unwrap(), kernels: kernels.to_vec() }
+}
+
+impl Set {
+    /// Runs the whole of a kernel on copies of the parameters; gives them afterwards.
+    pub fn run(&self, at: usize, params: &[Array], dims: &[i64]) -> Vec<Array> {
+        let kernel = &self.kernels[at];
+        let mut params = params.to_vec();
+        let (lo, hi) = kernel.parallel().map_or((0, 0), |(lo, hi, ..)| (value(lo, dims), value(hi, dims)));
+        assert_eq!((params.len(), dims.len()), (kernel.params().count(), kernel.dims.len()));
+        for ((_, b), a) in kernel.params().zip(&params) {
+            assert_eq!((b.dtype, value(&b.len, dims)), (a.dtype(), a.len() as i64), "{}", b.name);
+        }
+        let pointers: Vec<*mut u8> = params.iter_mut().map(|p| p.as_bytes_mut().as_mut_ptr()).collect();
+        let f = self.library.get(&kernel.name).unwrap();
+        // SAFETY: one pointer a parameter, of the type and length that the kernel declares, one number a
+        // dimension (all asserted).
+        unsafe { f(pointers.as_ptr(), dims.as_ptr(), lo, hi) }
+        params
+    }
+
+    /// Runs a kernel both ways; gives what the interpreter and what the machine left in the parameters.
+    pub fn both(&self, at: usize, params: &[Array], dims: &[i64]) -> (Vec<Array>, Vec<Array>) {
+        let mut reference = params.to_vec();
+        interp::run(&self.kernels[at], &mut reference, dims, None).unwrap_or_else(|e| panic!("{e}"));
+        (reference, self.run(at, params, dims))
+    }
+}
+
+/// A length or bound of constants and dimensions.
+fn value(i: &Index, dims: &[i64]) -> i64 {
+    let two = |a: &Index, b: &Index| (value(a, dims), value(b, dims));
+    match i {
+        Index::Const(c) => *c,
+        Index::Dim(d) => dims[d.at()],
+        Index::Add(a, b) => two(a, b).0 + two(a, b).1,
+        Index::Sub(a, b) => two(a, b).0 - two(a, b).1,
+        Index::Mul(a, b) => two(a, b).0 * two(a, b).1,
+        Index::Div(a, b) => two(a, b).0.div_euclid(two(a, b).1),
+        Index::Mod(a, b) => two(a, b).0.rem_euclid(two(a, b).1),
+        Index::Min(a, b) => two(a, b).0.min(two(a, b).1),
+        Index::Max(a, b) => two(a, b).0.max(two(a, b).1),
+        Index::Var(_) | Index::Val(_) => panic!("a length that depends on the run: {i:?}"),
+    }
+}
+
+/// How far apart two floats of a type are, counted in floats of the type; 0 for two NaN. Integers and truth
+/// values are 0 or `u64::MAX` apart.
+pub fn ulps(dtype: DType, a: f64, b: f64) -> u64 {
+    if a.is_nan() || b.is_nan() {
+        return if a.is_nan() && b.is_nan() { 0 } else { u64::MAX };
+    }
+    // Sign and magnitude made an order, with -0 just below +0.
+    let order = |bits: i64, width: u32| {
+        let magnitude = bits & (i64::MAX >> (64 - width));
+        if bits >> (width - 1) & 1 == 1 { -1 - magnitude } else { magnitude }
+    };
+    let at = |x: f64| match dtype {
+        DType::F64 => order(x.to_bits() as i64, 64),
+        DType::F32 => order(i64::from((x as f32).to_bits()), 32),
+        // A binary32 with the lower half gone.
+        DType::Bf16 => order(i64::from((x as f32).to_bits() >> 16), 16),
+        _ => order(i64::from(half_bits(x)), 16),
+    };
+    at(a).abs_diff(at(b))
+}
+
+/// The bits of a binary16 that holds the value exactly.
+fn half_bits(x: f64) -> u16 {
+    let mut a = Array::zeros(DType::F16, &[1]);
+    a.set(0, latentc_ir::dtype::Literal::float(DType::F16, x));
+    u16::from_ne_bytes([a.as_bytes()[0], a.as_bytes()[1]])
+}
+
+/// The first element further apart than so many ulps, if any: position, expected, found.
+pub fn difference(expected: &Array, found: &Array, limit: u64) -> Option<(usize, String, String)> {
+    assert_eq!((expected.dtype(), expected.len()), (found.dtype(), found.len()));
+    let d = expected.dtype();
+    (0..expected.len()).find_map(|i| {
+        let (a, b) = (expected.get(i), found.get(i));
+        let near = if d.is_float() { ulps(d, a.as_f64(), b.as_f64()) <= limit } else { a == b };
+        (!near).then(|| (i, a.to_string(), b.to_string()))
+    })
 }
 
 /// Numbers that look random and are the same in every run.

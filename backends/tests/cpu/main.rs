@@ -9,4 +9,5 @@ mod loops;
 mod maths;
 mod schedules;
 mod score_top_k;
+mod selection;
 mod tiles;

@@ -49,9 +49,13 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
         .with_char_set(if color { CharSet::Unicode } else { CharSet::Ascii });
     let mut report =
         Report::build(ReportKind::Error, (file, range)).with_config(config).with_message(&diag.message);
-    for (i, (file, range, text)) in places.into_iter().enumerate() {
+    // In the order of the lines, the main file first: else the file would be cut into pieces.
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by_key(|i| (places[*i].0 != places[0].0, places[*i].0.clone(), places[*i].1.start));
+    for i in order {
+        let (file, range, text) = places[i].clone();
         let color = if i == 0 { Color::Red } else { Color::Blue };
-        report.add_label(Label::new((file, range)).with_message(text).with_color(color).with_order(i as i32));
+        report.add_label(Label::new((file, range)).with_message(text).with_color(color));
     }
     for note in &diag.notes {
         report.add_note(note);

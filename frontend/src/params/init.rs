@@ -154,7 +154,7 @@ fn normal_at(seed: u64, stream: u32, index: u64) -> f64 {
     // 1 - u lies in (0, 1], so the logarithm is finite.
     let radius = (-2.0 * ln(1.0 - unit(0))).sqrt();
     let (sin, cos) = sin_cos_turns(unit(2));
-    radius * if index % 2 == 0 { cos } else { sin }
+    radius * if index.is_multiple_of(2) { cos } else { sin }
 }
 
 /// The natural logarithm of a positive normal number, by `2 artanh((m - 1) / (m + 1))` for the fraction `m`

@@ -152,6 +152,7 @@ impl Step<'_> {
 /// Writes the gradients of the loss and one step of the optimizer into the graph.
 pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minimise) -> Result<(), Diag> {
     graph.outputs.push((LOSS.to_owned(), what.loss));
+    latentc_ir::rewrite::forward(graph)?;
     let params: Vec<(String, Operand)> = graph
         .inputs()
         .iter()

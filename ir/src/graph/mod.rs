@@ -5,6 +5,9 @@
 //! petgraph's algorithms work. Pure nodes are hash-consed at insertion.
 
 pub mod build;
+pub mod parse;
+mod text;
+pub mod verify;
 
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;

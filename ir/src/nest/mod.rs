@@ -17,6 +17,12 @@
 //!   interpreter checks the rest.
 
 pub mod build;
+pub mod interp;
+pub mod parse;
+mod position;
+mod text;
+pub mod verify;
+mod watch;
 
 use crate::dtype::{DType, Literal};
 use crate::scalar::{ReduceOp, ScalarOp};

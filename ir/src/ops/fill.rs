@@ -20,16 +20,7 @@ impl OpDef for Fill {
     }
 
     fn attrs(&self) -> Attrs {
-        let value = if self.value.dtype().is_float() {
-            Attr::Float(self.value.as_f64())
-        } else {
-            Attr::Int(self.value.as_i64())
-        };
-        vec![
-            ("value", value),
-            ("dtype", Attr::Word(self.value.dtype().name().to_owned())),
-            ("shape", Attr::Dims(self.shape.to_vec())),
-        ]
+        vec![("value", literal_attr(self.value)), ("shape", Attr::Dims(self.shape.to_vec()))]
     }
 
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {

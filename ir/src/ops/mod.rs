@@ -20,6 +20,7 @@ pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
+pub(crate) mod from_attrs;
 pub mod gather_rows;
 pub mod input;
 pub mod log_sum_exp;
@@ -102,6 +103,8 @@ pub enum Attr {
     Type(Type),
     /// A string that may hold any character.
     Text(String),
+    /// A constant with its type.
+    Literal(Literal),
 }
 
 /// Attributes in the order of the text form.
@@ -351,7 +354,7 @@ fn ints(axes: &[usize]) -> Vec<i64> {
 }
 
 fn literal_attr(value: Literal) -> Attr {
-    if value.dtype().is_float() { Attr::Float(value.as_f64()) } else { Attr::Int(value.as_i64()) }
+    Attr::Literal(value)
 }
 
 fn zero_flops() -> Dim {

@@ -18,6 +18,7 @@ pub(super) const RULES: &[Rule] = rules! {
     "permute by the identity": Exact => same_permute,
     "permute of permute": Exact => double_permute,
     "concat of one": Exact => single_concat,
+    "concat of concats is one concat": Exact => nested_concat,
     "slice of everything": Exact => whole_slice,
     "slice of concat within a part": Exact => slice_of_concat,
     "pad by nothing": Exact => no_pad,
@@ -81,6 +82,21 @@ fn single_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
         [x] => Some(*x),
         _ => None,
     }
+}
+
+fn nested_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let Op::Concat(c) = g.node(n).op.clone() else { return None };
+    let operands = g.node(n).operands.clone();
+    let mut flat = vec![];
+    for o in &operands {
+        match &g.node(o.node).op {
+            Op::Concat(inner) if inner.axis == c.axis && g.uses(*o).len() == 1 => {
+                flat.extend(g.node(o.node).operands.iter().copied());
+            }
+            _ => flat.push(*o),
+        }
+    }
+    (flat.len() > operands.len()).then(|| g.emit(c, &flat))
 }
 
 fn whole_slice(g: &mut Graph, n: NodeId) -> Option<Operand> {

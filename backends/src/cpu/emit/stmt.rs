@@ -68,7 +68,7 @@ impl<'c> Emitter<'_, 'c> {
                 Ok(())
             }
             Stmt::Store { buf, index, value } => {
-                let (_, dtype) = self.buffer(*buf)?;
+                let dtype = self.written(*buf)?;
                 let v = self.expr_of(value, dtype, &self.name_of(*buf))?;
                 let ix = self.index(index)?;
                 self.write(*buf, &ix, v)
@@ -93,6 +93,15 @@ impl<'c> Emitter<'_, 'c> {
                 self.ops.call("llvm.prefetch", &[self.ops.ptr_type().into()], &read_near_data)?;
                 Ok(())
             }
+        }
+    }
+
+    /// The element type of a buffer that is written: LLVM is told that inputs never are.
+    fn written(&self, buf: BufId) -> Result<DType, EmitError> {
+        let (_, dtype) = self.buffer(buf)?;
+        match self.kernel.buffers[buf.at()].space {
+            Space::In => Err(self.malformed(format!("{}, an input, is written", self.name_of(buf)))),
+            _ => Ok(dtype),
         }
     }
 
@@ -288,7 +297,7 @@ impl<'c> Emitter<'_, 'c> {
     }
 
     fn accumulate(&mut self, op: ReduceOp, buf: BufId, index: &Index, value: &Expr) -> Done {
-        let (_, dtype) = self.buffer(buf)?;
+        let dtype = self.written(buf)?;
         let place = self.name_of(buf);
         // A sum of a product is one operation with one rounding.
         let terms = match value {

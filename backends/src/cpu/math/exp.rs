@@ -31,17 +31,6 @@ const LOG: [f64; 9] = [
     -2.499_999_399_3e-1,
     3.333_333_117_4e-1,
 ];
-const TANH_P: [f64; 7] = [
-    -2.760_768_477_423_55e-16,
-    2.000_187_904_824_77e-13,
-    -8.604_671_522_137_35e-11,
-    5.122_297_090_371_14e-8,
-    1.485_722_357_179_79e-5,
-    6.372_619_288_754_36e-4,
-    4.893_524_558_917_86e-3,
-];
-const TANH_Q: [f64; 4] =
-    [1.198_258_394_667_02e-6, 1.185_347_056_866_54e-4, 2.268_434_632_439e-3, 4.893_525_185_543_85e-3];
 const ERF_P: [f64; 7] = [
     -2.726_142_258_013_06e-10,
     2.770_681_424_959_02e-8,
@@ -58,6 +47,8 @@ const ERF_Q: [f64; 5] = [
     -7.373_329_167_204_68e-3,
     -1.426_473_905_141_89e-2,
 ];
+/// Above it erf is nearer to 1 than to the binary32 below 1.
+const ERF_IS_ONE: f64 = 3.919_206;
 
 impl<'c> Ops<'c> {
     fn int_of(&self, v: V<'c>) -> R<'c> {
@@ -164,23 +155,28 @@ impl<'c> Ops<'c> {
         self.add(self.at_least(x, 0.0)?, self.log1p_f32(e)?)
     }
 
-    /// An odd rational function: `x p(x^2) / q(x^2)` within `bound`, `slope * x` near zero, at most 1.
-    fn odd_rational(&self, x: V<'c>, bound: f64, p: &[f64], q: &[f64], near: f64, slope: f64) -> R<'c> {
-        let y = self.at_least(self.at_most(x, bound)?, -bound)?;
-        let s = self.mul(y, y)?;
-        let r = self.div(self.mul(y, self.poly(s, p)?)?, self.poly(s, q)?)?;
-        let r = self.at_least(self.at_most(r, 1.0)?, -1.0)?;
-        let small = self.fcmp(FloatPredicate::OLT, self.intrinsic("llvm.fabs", &[x])?, self.f(x, near))?;
-        let line = if slope == 1.0 { x } else { self.mul(x, self.f(x, slope))? };
-        self.select(small, line, r)
-    }
-
+    /// `(e^2x - 1) / (e^2x + 1)` for the size of x, which loses nothing near zero and ends in 1.
     pub(crate) fn tanh_f32(&self, x: V<'c>) -> R<'c> {
-        self.odd_rational(x, 7.905_311_107_635_498, &TANH_P, &TANH_Q, 4e-4, 1.0)
+        // At 10 the quotient is 1 long since, and no power overflows.
+        let size = self.at_most(self.intrinsic("llvm.fabs", &[x])?, 10.0)?;
+        let (n, p) = self.exp_parts(self.add(size, size)?)?;
+        let s = self.power_of_two(n)?;
+        let e = self.mad(s, p, self.sub(s, self.f(x, 1.0))?)?;
+        let r = self.div(e, self.add(e, self.f(x, 2.0))?)?;
+        self.intrinsic("llvm.copysign", &[r, x])
     }
 
+    /// `x p(x^2) / q(x^2)`, a line near zero, and 1 from where 1 is the nearest number on.
     pub(crate) fn erf_f32(&self, x: V<'c>) -> R<'c> {
-        self.odd_rational(x, 4.0, &ERF_P, &ERF_Q, 4e-4, std::f64::consts::FRAC_2_SQRT_PI)
+        let size = self.intrinsic("llvm.fabs", &[x])?;
+        let y = self.at_least(self.at_most(x, 4.0)?, -4.0)?;
+        let s = self.mul(y, y)?;
+        let r = self.div(self.mul(y, self.poly(s, &ERF_P)?)?, self.poly(s, &ERF_Q)?)?;
+        let r = self.at_least(self.at_most(r, 1.0)?, -1.0)?;
+        let near = self.fcmp(FloatPredicate::OLT, size, self.f(x, 4e-4))?;
+        let r = self.select(near, self.mul(x, self.f(x, std::f64::consts::FRAC_2_SQRT_PI))?, r)?;
+        let far = self.fcmp(FloatPredicate::OGT, size, self.f(x, ERF_IS_ONE))?;
+        self.select(far, self.intrinsic("llvm.copysign", &[self.f(x, 1.0), x])?, r)
     }
 
     /// Whether any lane of a truth value is set.

@@ -167,7 +167,7 @@ pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
                 row_tiles(k, lo.clone(), hi.clone(), &heights, |k, i0, rows| {
                     let tile = tile.with_rows(rows);
                     let sums = tile.sums(k, sum);
-                    clear(k, sums);
+                    clear(k, tile, sums);
                     tile_product_with(
                         k,
                         sums,

@@ -117,6 +117,7 @@ fn empty_sizes() {
 fn long_sums_have_pieces() {
     for t in TRANSPOSES {
         check((1, 20, 70, 1001), t, "");
+        check((1, 1030, 257, 20), t, "");
         check((1, 20, 70, 801), t, "nk");
     }
 }

@@ -119,6 +119,8 @@ pub use device::cpu;
 pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
+#[cfg(feature = "llvm")]
+pub use latentc_backends::cpu::{Isa, llvm_version};
 pub use latentc_backends::{Cache, CompileError, Options, Report, RunError, Session, Store};
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;

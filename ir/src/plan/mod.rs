@@ -4,6 +4,7 @@ pub mod bounds;
 mod build;
 mod in_place;
 pub mod memory;
+mod text;
 
 use crate::dim::Symbol;
 use crate::dtype::DType;

@@ -11,6 +11,8 @@ use std::fmt;
 /// Why two groups are not one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// One of them is a kernel of its own.
+    Alone,
     /// They loop over different rows.
     Rows,
     /// A value is needed at other rows than the one being written.
@@ -28,6 +30,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Refusal::Alone => "one of them is a kernel of its own",
             Refusal::Rows => "they loop over different rows",
             Refusal::OtherRows => "a value is read at other rows than the one being written",
             Refusal::AllRows => "a sum over all rows is read before all rows are done",
@@ -80,7 +83,8 @@ const MOST_KEPT: i64 = 160 << 10;
 pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusal> {
     let graph = paths.graph;
     let kind = match (&a.kind, &b.kind) {
-        (x, y) if x == y && *x != Kind::Single => x.clone(),
+        (Kind::Single, _) | (_, Kind::Single) => return Err(Refusal::Alone),
+        (x, y) if x == y => x.clone(),
         (Kind::Rows(x), Kind::Rows(y)) if !x.is_empty() => common_rows(graph, a, x, b, y)?,
         _ => return Err(Refusal::Rows),
     };
@@ -160,13 +164,13 @@ fn check(
     let graph = paths.graph;
     let node = graph.node(o.node);
     if inside.contains(&o.node) {
+        if rows.is_some() && is_sum_over_rows(&node.op) {
+            return Err(Refusal::AllRows);
+        }
         if !aligned {
             return Err(Refusal::OtherRows);
         }
         let Some(rows) = rows else { return Ok(()) };
-        if is_sum_over_rows(&node.op) {
-            return Err(Refusal::AllRows);
-        }
         let shape = graph.tensor(o).shape.clone();
         return if shape.starts_with(rows) && shape.len() <= rows.len() + 1 {
             Ok(())

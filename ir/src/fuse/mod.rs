@@ -44,7 +44,8 @@ pub struct Region {
 pub struct Fusion {
     /// Producers before consumers.
     pub regions: Vec<Region>,
-    /// Node, the region's first node that it did not join, and why.
+    /// Node, a node of the region that it did not join when it came to it, and why. The region may have
+    /// grown since, and the node may have joined it through another.
     pub refusals: Vec<(NodeId, NodeId, Refusal)>,
 }
 
@@ -95,7 +96,10 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
                         group = union;
                         groups[at] = None;
                     }
-                    Err(refusal) => fusion.refusals.push((n, other.nodes[0], refusal)),
+                    Err(refusal) => {
+                        let first = other.nodes.iter().find(|m| !light.contains(m));
+                        fusion.refusals.push((n, *first.unwrap_or(&other.nodes[0]), refusal));
+                    }
                 }
             }
         }

@@ -75,7 +75,9 @@ fn gradients(graph: &mut Graph) -> Result<(), String> {
         .inputs()
         .iter()
         .filter_map(|n| match &graph.node(*n).op {
-            Op::Input(i) if i.kind == latentc_ir::graph::InputKind::Param => Some((i.name.clone(), (*n).into())),
+            Op::Input(i) if i.kind == latentc_ir::graph::InputKind::Param => {
+                Some((i.name.clone(), (*n).into()))
+            }
             _ => None,
         })
         .collect();
@@ -109,7 +111,8 @@ fn program(graph: &Graph) -> Result<Program, String> {
         match nest::parse::parse(&kernel.name, &kernel.to_string()) {
             Ok(back) if back == *kernel => {}
             Ok(back) => {
-                let _ = writeln!(wrong, "error: kernel `{}` comes back from its text as\n{back}", kernel.name);
+                let _ =
+                    writeln!(wrong, "error: kernel `{}` comes back from its text as\n{back}", kernel.name);
             }
             Err(e) => wrong.push_str(&said(e)),
         }

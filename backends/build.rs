@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
 /// What decides the code of a kernel, beside LLVM: the emitter, and the meaning of what it emits.
-const SOURCES: [&str; 5] =
-    ["src/cpu", "../ir/src/nest", "../ir/src/scalar.rs", "../ir/src/dtype.rs", "../ir/src/philox.rs"];
+const SOURCES: [&str; 6] = [
+    "src/cpu",
+    "../ir/src/nest",
+    "../ir/src/scalar",
+    "../ir/src/scalar.rs",
+    "../ir/src/dtype.rs",
+    "../ir/src/philox.rs",
+];
 
 fn main() -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -15,9 +21,9 @@ fn main() -> io::Result<()> {
     let mut hash = std::hash::DefaultHasher::new();
     for source in SOURCES {
         let path = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join(source);
-        println!("cargo::rerun-if-changed={}", path.display());
         // A packaged crate stands without its neighbours; its version then stands for them.
         if path.exists() {
+            println!("cargo::rerun-if-changed={}", path.display());
             take(&path, &mut hash)?;
         }
     }

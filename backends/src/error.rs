@@ -15,6 +15,12 @@ pub enum CompileError {
         /// What is wrong.
         what: String,
     },
+    /// The graph could not be planned: something in it has no kernel, or needs more memory than there can be.
+    #[error("{diag}")]
+    Lower {
+        /// Where in the user's source, and why.
+        diag: Box<latentc_ir::diag::Diag>,
+    },
     /// A kernel could not be compiled.
     #[cfg(feature = "llvm")]
     #[error(transparent)]
@@ -195,11 +201,11 @@ pub enum RunError {
         /// Its type.
         ty: String,
     },
-    /// An element of integer data outside its range.
-    #[error("input `{name}`, element {position:?}: {value} is not in 0..{bound}")]
+    /// An element that is used as a position, outside its range.
+    #[error("{place}, element {position:?}: {value} is not in 0..{bound}")]
     Bound {
-        /// The input.
-        name: String,
+        /// Which input or entry of the store.
+        place: String,
         /// Where.
         position: Vec<usize>,
         /// What is there.

@@ -2,14 +2,13 @@
 
 use crate::error::{CompileError, RunError};
 use crate::inputs::Inputs;
+use crate::interp::Interpreter;
 use crate::report::Report;
 use crate::store::Store;
 use latentc_ir::array::{CsrArray, Element};
 use latentc_ir::dtype::DType;
+use latentc_ir::graph::Graph;
 use std::sync::Arc;
-
-#[cfg(feature = "llvm")]
-use crate::{cpu::machine::Machine, options::Options};
 
 /// A program that is ready to run, with the memory that its runs use.
 ///
@@ -27,23 +26,46 @@ use crate::{cpu::machine::Machine, options::Options};
 /// nothing once its inputs and outputs have been at their greatest sizes.
 pub struct Session {
     inputs: Inputs,
-    engine: Engine,
+    /// Names and element types.
+    outputs: Vec<(String, DType)>,
+    engine: Box<dyn Engine>,
     /// Whether there are outputs to be taken.
     ran: bool,
 }
 
-enum Engine {
-    #[cfg(feature = "llvm")]
-    Cpu(Box<Machine>),
+/// What runs a program whose inputs have been checked.
+pub(crate) trait Engine: Send {
+    /// Whether it needs the edges of the twin of this symmetric input.
+    fn needs_edges(&self, input: usize) -> bool;
+    /// Runs the program; `changed` says whether a dimension has another value than in the run before.
+    fn run(&mut self, inputs: &Inputs, store: &mut Store, changed: bool) -> Result<(), RunError>;
+    /// Sizes and bytes of an output of the last run, by its position.
+    fn output(&self, at: usize) -> Option<(&[usize], &[u8])>;
+    /// Starts counting time from nothing, or stops.
+    fn set_profile(&mut self, on: bool);
+    /// What it is and holds; inputs are not counted.
+    fn report(&self) -> Report;
 }
 
 impl Session {
     /// Compiles a program for this processor, or takes its kernels from the disk cache.
     #[cfg(feature = "llvm")]
-    pub fn cpu(program: &latentc_ir::plan::Program, options: &Options) -> Result<Session, CompileError> {
+    pub fn cpu(
+        program: &latentc_ir::plan::Program,
+        options: &crate::options::Options,
+    ) -> Result<Session, CompileError> {
         let inputs = Inputs::new(&program.name, &program.dims, program.inputs.clone())?;
-        let engine = Engine::Cpu(Box::new(Machine::new(program, options)?));
-        Ok(Session { inputs, engine, ran: false })
+        let outputs = named(program.outputs.iter().map(|o| (o.name.clone(), o.dtype)))?;
+        let machine = crate::cpu::machine::Machine::new(program, options)?;
+        Ok(Session { inputs, outputs, engine: Box::new(machine), ran: false })
+    }
+
+    /// Takes a graph as it is and interprets it: the specification of what compiled programs compute, slow.
+    pub fn interp(graph: &Graph) -> Result<Session, CompileError> {
+        let interpreter = Interpreter::new(graph)?;
+        let inputs = Inputs::new(&graph.name, &[], Interpreter::inputs(graph))?;
+        let outputs = named(interpreter.outputs())?;
+        Ok(Session { inputs, outputs, engine: Box::new(interpreter), ran: false })
     }
 
     /// Gives a data input for the next runs: a copy, row-major. A truth value is a `u8`, 0 or 1.
@@ -54,12 +76,7 @@ impl Session {
     /// Gives a sparse pattern for the next runs. It is checked here, once; the session shares it, or a copy
     /// with a twin where it lacks one (see [`CsrArray::with_twin`] to make it once for several sessions).
     pub fn set_csr(&mut self, name: &str, pattern: Arc<CsrArray>) -> Result<(), RunError> {
-        let engine = &self.engine;
-        let edges = |input| match engine {
-            #[cfg(feature = "llvm")]
-            Engine::Cpu(m) => m.needs_edges(input),
-        };
-        self.inputs.set_csr(name, pattern, edges)
+        self.inputs.set_csr(name, pattern, |input| self.engine.needs_edges(input))
     }
 
     /// Runs the program once, on the inputs as set last, and on the store's parameters and state, which it
@@ -67,57 +84,64 @@ impl Session {
     pub fn run(&mut self, store: &mut Store) -> Result<(), RunError> {
         let changed = self.inputs.bind(store)?;
         self.ran = false;
-        match &mut self.engine {
-            #[cfg(feature = "llvm")]
-            Engine::Cpu(m) => m.run(&self.inputs, changed)?,
-        }
+        self.engine.run(&self.inputs, store, changed)?;
         self.ran = true;
         Ok(())
+    }
+
+    /// Sizes and elements of an output of the last run. Truth values are seen as `u8`.
+    pub fn output<T: Element>(&self, name: &str) -> Result<(&[usize], &[T]), RunError> {
+        let Some(at) = self.outputs.iter().position(|(n, _)| n == name) else {
+            let known = self.outputs.iter().map(|(n, _)| n.clone()).collect();
+            return Err(RunError::UnknownOutput { name: name.to_owned(), known });
+        };
+        let dtype = self.outputs[at].1;
+        if T::DTYPE != dtype && !(T::DTYPE == DType::U8 && dtype == DType::Bool) {
+            let place = format!("output `{name}`");
+            return Err(RunError::ElementType { place, expected: dtype, found: T::DTYPE });
+        }
+        match self.engine.output(at) {
+            Some((shape, bytes)) if self.ran => {
+                // SAFETY: any bits are a `T`; every output is aligned to a cache line, so all of it is seen.
+                let (_, elements, _) = unsafe { bytes.align_to::<T>() };
+                Ok((shape, elements))
+            }
+            _ => Err(RunError::NotRun { name: name.to_owned() }),
+        }
     }
 
     /// Counts the time of each launch from now on, from nothing, or stops. Costs two looks at the clock a
     /// launch. The interpreter has no launches.
     pub fn profile(&mut self, on: bool) {
-        match &mut self.engine {
-            #[cfg(feature = "llvm")]
-            Engine::Cpu(m) => m.set_profile(on),
-        }
+        self.engine.set_profile(on);
     }
 
     /// What was compiled, what it took, what is held.
     pub fn report(&self) -> Report {
-        let mut report = match &self.engine {
-            #[cfg(feature = "llvm")]
-            Engine::Cpu(m) => m.report(),
-        };
+        let mut report = self.engine.report();
         self.inputs.count(&mut report.memory);
         report
     }
+}
 
-    /// Sizes and elements of an output of the last run. Truth values are seen as `u8`.
-    pub fn output<T: Element>(&self, name: &str) -> Result<(&[usize], &[T]), RunError> {
-        match &self.engine {
-            #[cfg(feature = "llvm")]
-            Engine::Cpu(m) => {
-                let outputs = &m.program().outputs;
-                let Some(at) = outputs.iter().position(|o| o.name == name) else {
-                    let known = outputs.iter().map(|o| o.name.clone()).collect();
-                    return Err(RunError::UnknownOutput { name: name.to_owned(), known });
-                };
-                readable::<T>(name, outputs[at].dtype)?;
-                if !self.ran {
-                    return Err(RunError::NotRun { name: name.to_owned() });
-                }
-                let (shape, data) = m.output(at);
-                Ok((shape, data.slice(shape.iter().product())))
-            }
-        }
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let report = self.engine.report();
+        let outputs: Vec<&str> = self.outputs.iter().map(|(n, _)| n.as_str()).collect();
+        f.debug_struct("Session")
+            .field("program", &report.program)
+            .field("device", &report.device)
+            .field("outputs", &outputs)
+            .finish_non_exhaustive()
     }
 }
 
-fn readable<T: Element>(name: &str, dtype: DType) -> Result<(), RunError> {
-    if T::DTYPE == dtype || (T::DTYPE == DType::U8 && dtype == DType::Bool) {
-        return Ok(());
+fn named(outputs: impl Iterator<Item = (String, DType)>) -> Result<Vec<(String, DType)>, CompileError> {
+    let outputs: Vec<(String, DType)> = outputs.collect();
+    for (at, (name, _)) in outputs.iter().enumerate() {
+        if outputs[..at].iter().any(|(other, _)| other == name) {
+            return Err(CompileError::Twice { what: "output", name: name.clone() });
+        }
     }
-    Err(RunError::ElementType { place: format!("output `{name}`"), expected: dtype, found: T::DTYPE })
+    Ok(outputs)
 }

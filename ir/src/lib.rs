@@ -18,5 +18,7 @@ pub mod philox;
 pub mod plan;
 pub mod rewrite;
 pub mod scalar;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 pub mod types;

@@ -5,14 +5,20 @@
 //! kernels to launch in order, which operand, result or temporary each parameter is, and the temporaries'
 //! lengths. Nothing here compiles or runs; a backend does. See `ARCHITECTURE.md` of this crate.
 
+pub mod library;
 mod lists;
 pub mod machine;
 pub mod matmul;
 pub mod schedule;
 pub mod score_top_k;
+pub mod segments;
 pub mod tile;
+pub mod top_k;
 
+pub use library::Kernels;
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp, size};
 pub use score_top_k::score_top_k;
+pub use segments::segments;
 pub use tile::{Tile, heights, row_tiles, tile_product};
+pub use top_k::top_k;

@@ -110,10 +110,17 @@ impl Lists {
                 k.store(self.ids, first.clone() + l.clone(), load(new_id, l));
             });
         };
-        let kind = if vectors <= WRITE_OUT { Unroll } else { Serial };
-        k.for_("v", vectors, kind, |k, v| {
-            let first = self.at(start.clone(), (Index::Const(vectors - 1) - v) * lanes);
-            shift(k, first);
+        let first = |v: Index| self.at(start.clone(), (Index::Const(vectors - 1) - v) * lanes);
+        if vectors <= WRITE_OUT {
+            k.for_("v", vectors, Unroll, |k, v| shift(k, first(v)));
+            return;
+        }
+        k.for_("v", vectors, Serial, |k, v| {
+            // Vectors whose last element stays do not change.
+            let last = first(v.clone()) + (lanes - 1);
+            let empty = op2(ScalarOp::Lt, load(self.ids, last.clone()), i32c(0));
+            let changes = beats(dtype, value.into(), load(self.values, last));
+            k.if_(op2(ScalarOp::Or, changes, empty), |k| shift(k, first(v)), |_| {});
         });
     }
 }

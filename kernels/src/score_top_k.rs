@@ -184,6 +184,9 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
             .map(|name| k.buffer(name, DType::U32, block, Space::Stack)),
     };
 
+    // Few items stand beyond the last whole tile: they come one by one.
+    let whole = plan.items.as_const().is_some_and(|n| n % plan.tile.rows == 0);
+    let heights = if whole { vec![plan.tile.rows] } else { vec![plan.tile.rows, 1] };
     k.for_("block", blocks, Parallel(Split::Even), |k, t| {
         let first = t.clone() * block;
         let list_base = if plan.on_stack() { Index::Const(0) } else { t.clone() * (block * list) };
@@ -196,7 +199,7 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
             let hi = (lo.clone() + plan.chunk).min(n.clone());
             let here = (panels.clone() - t.clone() * plan.panels).min(plan.panels);
             k.for_("panel", here, Serial, |k, panel| {
-                row_tiles(k, lo, hi, &[plan.tile.rows, 1], |k, i0, height| {
+                row_tiles(k, lo, hi, &heights, |k, i0, height| {
                     let tile = plan.tile.with_rows(height);
                     let sums = tile.sums(k, DType::F32);
                     clear(k, sums);

@@ -52,9 +52,23 @@ pub fn tile_product(
     a: impl Fn(&mut KernelBuilder, Index, Index) -> Expr,
     b: impl Fn(&mut KernelBuilder, Index, Index) -> Expr,
 ) {
+    tile_product_with(k, sums, tile, inner, a, b, |_, _| {});
+}
+
+/// [`tile_product`] with something done at every step as well: prefetches, usually.
+pub fn tile_product_with(
+    k: &mut KernelBuilder,
+    sums: BufId,
+    tile: Tile,
+    inner: Index,
+    a: impl Fn(&mut KernelBuilder, Index, Index) -> Expr,
+    b: impl Fn(&mut KernelBuilder, Index, Index) -> Expr,
+    also: impl Fn(&mut KernelBuilder, Index),
+) {
     let dtype = k.info(sums).dtype;
     let right = k.buffer(format!("right_{}x{}", tile.rows, tile.cols), dtype, tile.cols, Space::Register);
     let step = |k: &mut KernelBuilder, p: Index| {
+        also(k, p.clone());
         k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
             let value = b(k, p.clone(), j.clone());
             k.store(right, j, value);

@@ -1,3 +1,7 @@
-//! Published systems, end to end.
+//! Published systems, end to end, and the `latentc` program that trains them.
 
+pub mod cli;
 pub mod common;
+pub mod lightgcn;
+pub mod ngcf;
+pub mod systems;

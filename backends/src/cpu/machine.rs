@@ -14,6 +14,8 @@ use crate::inputs::{Dims, Inputs, Slot};
 use crate::memory::Block;
 use crate::options::Options;
 use crate::report::{KernelReport, LaunchTime, Memory, Report, Times};
+use crate::session::Engine;
+use crate::store::Store;
 use latentc_ir::array::CsrArray;
 use latentc_ir::nest::{Kernel, Split};
 use latentc_ir::plan::{CsrPart, Place, Program};
@@ -125,10 +127,7 @@ impl Machine {
             dims.extend(launch.dims.iter().map(|_| 0));
         }
         let mut outputs = vec![];
-        for (at, o) in program.outputs.iter().enumerate() {
-            if program.outputs[..at].iter().any(|other| other.name == o.name) {
-                return Err(CompileError::Twice { what: "output", name: o.name.clone() });
-            }
+        for o in &program.outputs {
             // The greatest size at once, where it is not excessive: then no run has to take memory.
             let greatest = product(&o.shape).upper().saturating_mul(o.dtype.size() as i64);
             let ahead = if (0..=AHEAD).contains(&greatest) { greatest as usize } else { 0 };
@@ -157,46 +156,6 @@ impl Machine {
             arena,
             _library: code.library,
         })
-    }
-
-    /// Whether some launch needs the edges of the twin of this input.
-    pub fn needs_edges(&self, input: usize) -> bool {
-        let place = Place::Csr { input, part: CsrPart::TwinEdges };
-        self.program.buffers.iter().any(|b| b.place == place)
-    }
-
-    /// Runs every launch on inputs that have been bound; `changed` says whether to other dimensions than
-    /// in the run before.
-    pub fn run(&mut self, inputs: &Inputs, changed: bool) -> Result<(), RunError> {
-        if changed || !self.ready {
-            self.ready = false;
-            self.rebind(inputs.dims())?;
-            self.ready = true;
-        }
-        for &(entry, buffer) in &self.open {
-            self.pointers[entry] = Address(match self.program.buffers[buffer].place {
-                Place::Input(i) => match inputs.slot(i) {
-                    Slot::Kept(p) => p.0,
-                    Slot::Dense(d) => d.data.pointer(),
-                    Slot::Pattern(_) => continue,
-                },
-                Place::Csr { input, part } => match inputs.slot(input) {
-                    Slot::Pattern(Some(p)) => part_of(p, part).as_ptr().cast_mut().cast(),
-                    _ => continue,
-                },
-                Place::Output(o) => self.outputs[o].data.pointer(),
-                Place::Arena { .. } => continue,
-            });
-        }
-        for at in 0..self.steps.len() {
-            let start = self.profile.is_some().then(Instant::now);
-            self.launch(at);
-            if let (Some(start), Some(profile)) = (start, &mut self.profile) {
-                profile[at].0 += 1;
-                profile[at].1 += start.elapsed();
-            }
-        }
-        Ok(())
     }
 
     fn launch(&mut self, at: usize) {
@@ -263,24 +222,64 @@ impl Machine {
         }
         Ok(())
     }
+}
 
-    /// Sizes and memory of an output, by its position.
-    pub fn output(&self, at: usize) -> (&[usize], &Block) {
-        (&self.outputs[at].shape, &self.outputs[at].data)
+impl Engine for Machine {
+    fn needs_edges(&self, input: usize) -> bool {
+        let place = Place::Csr { input, part: CsrPart::TwinEdges };
+        self.program.buffers.iter().any(|b| b.place == place)
     }
 
-    /// The program.
-    pub fn program(&self) -> &Program {
-        &self.program
+    fn run(&mut self, inputs: &Inputs, _: &mut Store, changed: bool) -> Result<(), RunError> {
+        if changed || !self.ready {
+            self.ready = false;
+            self.rebind(inputs.dims())?;
+            self.ready = true;
+        }
+        for &(entry, buffer) in &self.open {
+            self.pointers[entry] = Address(match self.program.buffers[buffer].place {
+                Place::Input(i) => match inputs.slot(i) {
+                    Slot::Kept(p) => p.0,
+                    Slot::Dense(d) => d.data.pointer(),
+                    Slot::Pattern(_) => continue,
+                },
+                Place::Csr { input, part } => match inputs.slot(input) {
+                    Slot::Pattern(Some(p)) => part_of(p, part).as_ptr().cast_mut().cast(),
+                    _ => continue,
+                },
+                Place::Output(o) => self.outputs[o].data.pointer(),
+                Place::Arena { .. } => continue,
+            });
+        }
+        let shared = self.steps.iter().any(|s| s.spread);
+        if shared {
+            self.threads.begin();
+        }
+        for at in 0..self.steps.len() {
+            let start = self.profile.is_some().then(Instant::now);
+            self.launch(at);
+            if let (Some(start), Some(profile)) = (start, &mut self.profile) {
+                profile[at].0 += 1;
+                profile[at].1 += start.elapsed();
+            }
+        }
+        if shared {
+            self.threads.end();
+        }
+        Ok(())
     }
 
-    /// Starts counting from nothing, or stops.
-    pub fn set_profile(&mut self, on: bool) {
+    fn output(&self, at: usize) -> Option<(&[usize], &[u8])> {
+        let Output { data, shape } = &self.outputs[at];
+        let elements: usize = shape.iter().product();
+        Some((shape, data.slice(elements * self.program.outputs[at].dtype.size())))
+    }
+
+    fn set_profile(&mut self, on: bool) {
         self.profile = on.then(|| vec![Default::default(); self.steps.len()]);
     }
 
-    /// What it is and holds; inputs are not counted.
-    pub fn report(&self) -> Report {
+    fn report(&self) -> Report {
         let about = &self.about;
         let times = self.profile.iter().flatten().zip(&self.steps).map(|((calls, total), step)| LaunchTime {
             name: self.program.kernels[step.kernel].name.clone(),
@@ -328,8 +327,9 @@ fn lengths(
         let len = value(&param.len, values).and_then(|n| usize::try_from(n).ok());
         let held = extent(&buffer.shape, dims);
         if len.is_none() || len > held {
+            let (len, held) = (text(len), text(held));
             return Err(format!(
-                "parameter `{}` has {len:?} elements and buffer `{}` {held:?}",
+                "parameter `{}` has {len} elements, its buffer `{}` {held}",
                 param.name, buffer.name
             ));
         }
@@ -352,10 +352,19 @@ fn lengths(
             }
         };
         if room < held {
-            return Err(format!("buffer `{}` has {held:?} elements and its place {room:?}", buffer.name));
+            return Err(format!(
+                "buffer `{}` has {} elements, its place {}",
+                buffer.name,
+                text(held),
+                text(room)
+            ));
         }
     }
     Ok(())
+}
+
+fn text(count: Option<usize>) -> String {
+    count.map_or("no number of".to_owned(), |n| n.to_string())
 }
 
 /// An array of a pattern. The twin of a symmetric one is itself; where it is needed it has been made.

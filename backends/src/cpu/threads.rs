@@ -7,13 +7,19 @@
 use super::KernelFn;
 use crate::error::CompileError;
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicBool, AtomicU32, AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a thread looks for work, or for the end of it, before it sleeps.
 const SPIN: Duration = Duration::from_micros(40);
+/// How long it does so during a run: between two launches for all threads the caller may have one for itself
+/// alone, and waking a sleeper takes longer than most of those.
+const SPIN_IN_RUN: Duration = Duration::from_micros(400);
 
 /// A part of a parallel loop: first value and end.
 pub(crate) type Part = (i64, i64);
@@ -44,13 +50,17 @@ struct Shared {
     busy: Apart<AtomicUsize>,
     job: UnsafeCell<Option<Job>>,
     stop: AtomicBool,
+    /// Whether a run is under way, and the number of the last one.
+    running: AtomicBool,
+    runs: AtomicU32,
     /// Workers asleep or about to be, and whether the caller is.
     asleep: AtomicUsize,
     caller_asleep: AtomicBool,
     lock: Mutex<()>,
     begun: Condvar,
     finished: Condvar,
-    spin: Duration,
+    /// Whether there is a processor for each thread: without one, spinning keeps others from working.
+    room: bool,
 }
 
 // SAFETY: `job` is written by the one caller while no worker is busy, and read by workers only between a
@@ -71,8 +81,12 @@ impl Shared {
         if holds() {
             return true;
         }
+        if !self.room {
+            return false;
+        }
         let start = Instant::now();
-        while start.elapsed() < self.spin {
+        let limit = || if self.running.load(Relaxed) { SPIN_IN_RUN } else { SPIN };
+        while start.elapsed() < limit() {
             for _ in 0..32 {
                 std::hint::spin_loop();
                 if holds() {
@@ -86,11 +100,12 @@ impl Shared {
     /// Waits for a launch after `seen`.
     fn next_launch(&self, seen: u32) -> u32 {
         let changed = || self.launch.0.load(SeqCst) != seen;
-        if !self.spin_until(changed) {
+        while !self.spin_until(changed) {
             // Counted before the last look: a caller that this look misses sees the count and notifies.
             self.asleep.fetch_add(1, SeqCst);
+            let run = self.runs.load(SeqCst);
             let mut guard = self.guard();
-            while !changed() {
+            while !changed() && self.runs.load(SeqCst) == run {
                 guard = self.begun.wait(guard).unwrap_or_else(PoisonError::into_inner);
             }
             drop(guard);
@@ -99,13 +114,17 @@ impl Shared {
         self.launch.0.load(SeqCst)
     }
 
-    /// Starts what `job` and `stop` say.
-    fn announce(&self) {
-        self.launch.0.fetch_add(1, SeqCst);
+    fn wake(&self) {
         if self.asleep.load(SeqCst) > 0 {
             drop(self.guard());
             self.begun.notify_all();
         }
+    }
+
+    /// Starts what `job` and `stop` say.
+    fn announce(&self) {
+        self.launch.0.fetch_add(1, SeqCst);
+        self.wake();
     }
 
     fn work(&self, thread: usize) {
@@ -159,19 +178,20 @@ impl Threads {
     /// Starts `count - 1` workers (none for one thread).
     pub fn start(count: usize) -> Result<Threads, CompileError> {
         let count = count.max(1);
-        // More threads than processors: spinning would only keep the others from working.
         let room = std::thread::available_parallelism().is_ok_and(|n| n.get() >= count);
         let shared = Arc::new(Shared {
             launch: Apart(AtomicU32::new(0)),
             busy: Apart(AtomicUsize::new(0)),
             job: UnsafeCell::new(None),
             stop: AtomicBool::new(false),
+            running: AtomicBool::new(false),
+            runs: AtomicU32::new(0),
             asleep: AtomicUsize::new(0),
             caller_asleep: AtomicBool::new(false),
             lock: Mutex::new(()),
             begun: Condvar::new(),
             finished: Condvar::new(),
-            spin: if room { SPIN } else { Duration::ZERO },
+            room,
         });
         // Dropping what has been started stops it, should the next one fail.
         let mut threads = Threads { shared, workers: Vec::with_capacity(count - 1) };
@@ -189,6 +209,20 @@ impl Threads {
     /// How many threads run a launch, the caller among them.
     pub fn count(&self) -> usize {
         self.workers.len() + 1
+    }
+
+    /// Says that launches are coming: sleepers wake meanwhile, and nobody falls asleep so soon.
+    pub fn begin(&self) {
+        if self.shared.room && !self.workers.is_empty() {
+            self.shared.running.store(true, Relaxed);
+            self.shared.runs.fetch_add(1, SeqCst);
+            self.shared.wake();
+        }
+    }
+
+    /// Says that no launch is coming for now.
+    pub fn end(&self) {
+        self.shared.running.store(false, Relaxed);
     }
 
     /// Runs a kernel's parts, one on each thread, and waits for all; the first runs here.

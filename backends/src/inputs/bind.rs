@@ -3,7 +3,7 @@
 use super::{Dense, Inputs, Pointer, Size, Slot, axis, check_sizes, place, position};
 use crate::error::RunError;
 use crate::store::Store;
-use latentc_ir::array::Array;
+use latentc_ir::array::{Array, Element};
 use latentc_ir::dtype::DType;
 use latentc_ir::plan::InputDecl;
 use latentc_ir::types::Type;
@@ -12,14 +12,16 @@ impl Inputs {
     /// Checks everything that the coming run uses, notes where the store's arrays are, and binds the
     /// dimensions; gives whether any of them has another value than in the run before.
     pub fn bind(&mut self, store: &mut Store) -> Result<bool, RunError> {
-        self.dims.values.fill(None);
+        for (value, s) in self.dims.values.iter_mut().zip(&self.dims.symbols) {
+            // A range of one value needs no input; the types of inputs have it as a constant.
+            *value = (s.lo == s.hi).then_some((s.lo, usize::MAX));
+        }
         for at in 0..self.decls.len() {
             let decl = &self.decls[at];
-            match &mut self.slots[at] {
-                Slot::Kept(pointer) => {
+            match &self.slots[at] {
+                Slot::Kept(_) => {
                     let array = entry(decl, store)?;
                     check_sizes(decl, &self.sizes[at], &self.dims.symbols, array.shape())?;
-                    *pointer = Pointer(array.as_bytes_mut().as_mut_ptr());
                 }
                 Slot::Dense(Dense { given: true, .. }) | Slot::Pattern(Some(_)) => {}
                 _ => return Err(RunError::Missing { name: decl.name.clone(), ty: decl.ty.to_string() }),
@@ -30,7 +32,13 @@ impl Inputs {
             return Err(RunError::Unbound { dimension: self.dims.symbols[at].name.clone() });
         }
         self.each_size(store, Inputs::check_computed)?;
-        self.check_bounds()?;
+        self.check_bounds(store)?;
+        // Last, since every look at an array from here on would be one behind the addresses' back.
+        for (decl, slot) in self.decls.iter().zip(&mut self.slots) {
+            if let (Slot::Kept(pointer), Some(array)) = (slot, store.get_mut(&decl.name)) {
+                *pointer = Pointer(array.as_bytes_mut().as_mut_ptr());
+            }
+        }
         let mut changed = false;
         for (before, now) in self.dims.before.iter_mut().zip(&self.dims.values) {
             let now = now.map(|(v, _)| v);
@@ -94,29 +102,42 @@ impl Inputs {
         Err(RunError::Size { place: place(decl), axis: axis(decl, i), expected, found })
     }
 
-    fn check_bounds(&mut self) -> Result<(), RunError> {
+    fn check_bounds(&mut self, store: &Store) -> Result<(), RunError> {
         for (decl, slot) in self.decls.iter().zip(&mut self.slots) {
-            let (Slot::Dense(d), Type::Tensor(ty), Some(bound)) = (slot, &decl.ty, &decl.bound) else {
-                continue;
-            };
+            let (Type::Tensor(ty), Some(bound)) = (&decl.ty, &decl.bound) else { continue };
             // Every dimension is bound by now; a bound too large to compute forbids nothing.
             let bound = self.dims.eval(bound).unwrap_or(i64::MAX);
-            if d.checked == Some(bound) {
-                continue;
+            let (wrong, shape) = match slot {
+                Slot::Dense(d) if d.checked == Some(bound) => continue,
+                Slot::Dense(d) => {
+                    let bytes = d.shape.iter().product::<usize>() * ty.dtype.size();
+                    let wrong = outside(d.data.slice(bytes), ty.dtype, bound);
+                    d.checked = wrong.is_none().then_some(bound);
+                    (wrong, d.shape.as_slice())
+                }
+                // What is kept may have been changed by anyone, so it is looked at each time.
+                Slot::Kept(_) => match store.get(&decl.name) {
+                    Some(a) => (outside(a.as_bytes(), ty.dtype, bound), a.shape()),
+                    None => continue,
+                },
+                Slot::Pattern(_) => continue,
+            };
+            if let Some((at, value)) = wrong {
+                return Err(RunError::Bound {
+                    place: place(decl),
+                    position: position(shape, at),
+                    value,
+                    bound,
+                });
             }
-            if let Some((at, value)) = outside(d, ty.dtype, bound) {
-                let (name, position) = (decl.name.clone(), position(&d.shape, at));
-                return Err(RunError::Bound { name, position, value, bound });
-            }
-            d.checked = Some(bound);
         }
         Ok(())
     }
 }
 
 /// The entry of the store for an input that is kept, of the right type.
-fn entry<'s>(decl: &InputDecl, store: &'s mut Store) -> Result<&'s mut Array, RunError> {
-    let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get_mut(&decl.name)) else {
+fn entry<'s>(decl: &InputDecl, store: &'s Store) -> Result<&'s Array, RunError> {
+    let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get(&decl.name)) else {
         return Err(RunError::MissingEntry {
             name: decl.name.clone(),
             kind: decl.kind.name(),
@@ -129,18 +150,21 @@ fn entry<'s>(decl: &InputDecl, store: &'s mut Store) -> Result<&'s mut Array, Ru
     Ok(array)
 }
 
-/// The first element that is not in `0..bound`.
-fn outside(d: &Dense, dtype: DType, bound: i64) -> Option<(usize, i64)> {
-    let n = d.shape.iter().product();
+/// The first element that is not in `0..bound`. The bytes are aligned to a cache line, as all arrays are.
+fn outside(bytes: &[u8], dtype: DType, bound: i64) -> Option<(usize, i64)> {
+    fn seen<T: Element>(bytes: &[u8]) -> &[T] {
+        // SAFETY: any bits are a `T`.
+        unsafe { bytes.align_to::<T>().1 }
+    }
     match dtype {
-        DType::I64 => first(d.data.slice::<i64>(n), |x| *x < 0 || *x >= bound),
+        DType::I64 => first(seen::<i64>(bytes), |x| *x < 0 || *x >= bound),
         DType::I32 => {
             // As unsigned numbers negative ids are large: one comparison an element.
             let bound = bound.clamp(0, 1 << 31) as u32;
-            first(d.data.slice::<i32>(n), |x| *x as u32 >= bound)
+            first(seen::<i32>(bytes), |x| *x as u32 >= bound)
         }
-        DType::U32 => first(d.data.slice::<u32>(n), |x| i64::from(*x) >= bound),
-        DType::U8 => first(d.data.slice::<u8>(n), |x| i64::from(*x) >= bound),
+        DType::U32 => first(seen::<u32>(bytes), |x| i64::from(*x) >= bound),
+        DType::U8 => first(seen::<u8>(bytes), |x| i64::from(*x) >= bound),
         DType::Bool | DType::F64 | DType::F32 | DType::Bf16 | DType::F16 => None,
     }
 }

@@ -121,6 +121,12 @@ impl Inputs {
         &self.slots[at]
     }
 
+    /// The declaration of this name, and what it is.
+    pub fn find(&self, name: &str) -> Option<(&InputDecl, &Slot)> {
+        let at = self.decls.iter().position(|d| d.name == name)?;
+        Some((&self.decls[at], &self.slots[at]))
+    }
+
     /// Adds the bytes of the inputs to what a report says.
     pub fn count(&self, memory: &mut Memory) {
         for (decl, slot) in self.decls.iter().zip(&self.slots) {

@@ -9,7 +9,7 @@ use latentc_kernels::matmul::matmul;
 use latentc_kernels::{Arg, Machine, Schedule};
 
 use crate::harness::Numbers;
-use crate::schedules::{load, machine, spills, timed};
+use crate::schedules::{load, machines, spills, timed};
 
 /// Sizes of one product: batch, m, n, k.
 type Sizes = (usize, usize, usize, usize);
@@ -49,29 +49,31 @@ fn reference((batch, m, n, k): Sizes, (ta, tb): (bool, bool), a: &[f32], b: &[f3
 fn check(sizes: Sizes, transposed: (bool, bool), open: &str) {
     let (batch, m, n, k) = sizes;
     let dims = [("b", batch as i64), ("m", m as i64), ("n", n as i64), ("k", k as i64)];
-    let mut product = load(schedule(sizes, transposed, open, &machine()), &dims);
     let mut r = Numbers::new((m * 31 + n * 7 + k) as u64);
     let (mut a, mut b) = (r.f32s(batch * m * k), r.f32s(batch * k * n));
     let expected = reference(sizes, transposed, &a, &b);
     let mut first: Option<Vec<f32>> = None;
-    for parts in [1, 3] {
-        let mut c = vec![f32::NAN; batch * m * n + 1];
-        product.run(
-            &mut [(Arg::Operand(0), &mut a), (Arg::Operand(1), &mut b), (Arg::Result(0), &mut c)],
-            parts,
-        );
-        for (at, expected) in expected.iter().enumerate() {
-            let error = (f64::from(c[at]) - expected).abs();
-            assert!(
-                error <= 1e-6 * (1.0 + k as f64),
-                "{sizes:?} {transposed:?} open {open:?}, element {at}: {} for {expected}",
-                c[at]
+    for isa in &machines() {
+        let mut product = load(isa, |machine| schedule(sizes, transposed, open, machine), &dims);
+        for parts in [1, 3] {
+            let mut c = vec![f32::NAN; batch * m * n + 1];
+            product.run(
+                &mut [(Arg::Operand(0), &mut a), (Arg::Operand(1), &mut b), (Arg::Result(0), &mut c)],
+                parts,
             );
-        }
-        assert!(c.pop().unwrap().is_nan(), "wrote beyond the end");
-        match &first {
-            None => first = Some(c),
-            Some(first) => assert_eq!(*first, c, "{sizes:?}: the split shows in the result"),
+            for (at, expected) in expected.iter().enumerate() {
+                let error = (f64::from(c[at]) - expected).abs();
+                assert!(
+                    error <= 1e-6 * (1.0 + k as f64),
+                    "{sizes:?} {transposed:?} open {open:?}, element {at}: {} for {expected}",
+                    c[at]
+                );
+            }
+            assert!(c.pop().unwrap().is_nan(), "wrote beyond the end");
+            match &first {
+                None => first = Some(c),
+                Some(first) => assert!(*first == c, "{sizes:?}: the split or the tile shows in the result"),
+            }
         }
     }
 }
@@ -101,12 +103,12 @@ fn sizes_known_at_run_time() {
     for sizes in
         [(1, 5, 3, 7), (1, 6, 64, 64), (2, 101, 100, 33), (1, 1, 128, 0), (1, 0, 64, 5), (0, 3, 3, 3)]
     {
-        for t in TRANSPOSES {
+        for t in [(false, false), (true, true)] {
             check(sizes, t, "bmnk");
         }
-        check(sizes, (false, false), "m");
-        check(sizes, (false, false), "n");
-        check(sizes, (false, false), "k");
+    }
+    for open in ["m", "n", "k"] {
+        check((1, 101, 100, 33), (false, true), open);
     }
 }
 
@@ -125,13 +127,28 @@ fn long_sums_have_pieces() {
     }
 }
 
+/// Products with a long inner size are cut into chunks of fixed length.
+#[test]
+fn long_inner_sizes() {
+    for (sizes, t) in [
+        ((1, 64, 64, 5000), (true, false)),
+        ((2, 7, 33, 4100), (true, false)),
+        ((1, 13, 100, 4097), (false, false)),
+    ] {
+        check(sizes, t, "");
+        check(sizes, t, "k");
+    }
+    check((1, 9, 20, 5), (true, false), "k");
+    check((1, 9, 20, 0), (true, false), "k");
+}
+
 /// No tile of any height or width loses a register, on every instruction set.
 #[test]
 fn products_do_not_spill() {
     for name in ["x86-64-v3", "x86-64-v4", "neon"] {
         let isa = Isa::by_name(name).unwrap();
         for sizes in
-            [(1, 1000, 64, 64), (1, 1000, 48, 64), (1, 1000, 32, 64), (1, 100, 16, 64), (1, 1024, 1024, 1024)]
+            [(1, 1000, 64, 64), (1, 1000, 48, 64), (1, 100, 16, 64), (1, 999, 1000, 999), (1, 64, 64, 70839)]
         {
             for t in TRANSPOSES {
                 for (kernel, count) in spills(&schedule(sizes, t, "", &Machine::from(&isa)), &isa) {
@@ -158,6 +175,9 @@ fn speed_of_products() {
     for (sizes, transposed) in [
         ((1, 70839, 64, 64), (false, false)),
         ((1, 70839, 64, 64), (false, true)),
+        ((1, 64, 64, 70839), (true, false)),
+        ((1, 128, 128, 30000), (true, false)),
+        ((1, 64, 64, 2048), (true, false)),
         ((1, 4096, 64, 64), (false, false)),
         ((1, 2048, 128, 128), (false, false)),
         ((1, 4096, 256, 256), (false, false)),
@@ -170,7 +190,8 @@ fn speed_of_products() {
         ((1, 256, 4096, 1024), (false, false)),
     ] {
         let (batch, m, n, k) = sizes;
-        let mut product = load(schedule(sizes, transposed, "", &machine()), &[]);
+        let isa = &machines()[0];
+        let mut product = load(isa, |machine| schedule(sizes, transposed, "", machine), &[]);
         let mut r = Numbers::new(1);
         let (mut a, mut b) = (r.f32s(batch * m * k), r.f32s(batch * k * n));
         let mut c = vec![0f32; batch * m * n];

@@ -10,4 +10,5 @@ mod maths;
 mod random;
 mod schedules;
 mod score_top_k;
+mod selection;
 mod tiles;

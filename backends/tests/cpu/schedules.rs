@@ -16,16 +16,18 @@ pub struct Loaded {
     dims: HashMap<String, i64>,
 }
 
-/// This machine, as schedules see it.
-pub fn machine() -> Machine {
-    Machine::from(&Isa::host().unwrap())
+/// This machine, and the lower level whose code it runs too: other lanes, other tiles.
+pub fn machines() -> Vec<Isa> {
+    let host = Isa::host().unwrap();
+    let lower = (host.name == "x86-64-v4").then(|| Isa::by_name("x86-64-v3").unwrap());
+    std::iter::once(host).chain(lower).collect()
 }
 
-/// Compiles for this machine; `dims` are the sizes that types leave open.
-pub fn load(schedule: Schedule, dims: &[(&str, i64)]) -> Loaded {
-    let isa = Isa::host().unwrap();
+/// Makes a schedule for a machine and compiles it; `dims` are the sizes that types leave open.
+pub fn load(isa: &Isa, schedule: impl Fn(&Machine) -> Schedule, dims: &[(&str, i64)]) -> Loaded {
+    let schedule = schedule(&Machine::from(isa));
     let kernels: Vec<Kernel> = schedule.steps.iter().map(|s| s.kernel.clone()).collect();
-    let objects = compile_objects(&kernels, &isa, 1).unwrap();
+    let objects = compile_objects(&kernels, isa, 1).unwrap();
     let dims: HashMap<String, i64> = dims.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect();
     let temps = schedule
         .temps

@@ -1,6 +1,11 @@
 //! Whole programs, made by hand, through a session: results, dimensions, refusals, threads, the disk cache.
 #![cfg(feature = "llvm")]
 
+mod cache;
 mod dims;
+mod graph;
+mod inputs;
+mod plans;
+mod refusals;
 mod results;
 mod step;

@@ -249,4 +249,3 @@ impl Numbers {
         Store::from_iter([("x", Array::from_slice(&[nodes, WIDTH], &x)), ("count", Array::scalar(0i32))])
     }
 }
-

@@ -42,6 +42,7 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
             places.push((span.file.clone(), range, text.clone()));
         }
     }
+    narrow(&mut places, files)?;
     let (file, range, _) = places.first()?.clone();
     let config = Config::default()
         .with_color(color)
@@ -49,9 +50,13 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
         .with_char_set(if color { CharSet::Unicode } else { CharSet::Ascii });
     let mut report =
         Report::build(ReportKind::Error, (file, range)).with_config(config).with_message(&diag.message);
-    for (i, (file, range, text)) in places.into_iter().enumerate() {
+    // In the order of the lines, the main file first: else the file would be cut into pieces.
+    let mut order: Vec<usize> = (0..places.len()).collect();
+    order.sort_by_key(|i| (places[*i].0 != places[0].0, places[*i].0.clone(), places[*i].1.start));
+    for i in order {
+        let (file, range, text) = places[i].clone();
         let color = if i == 0 { Color::Red } else { Color::Blue };
-        report.add_label(Label::new((file, range)).with_message(text).with_color(color).with_order(i as i32));
+        report.add_label(Label::new((file, range)).with_message(text).with_color(color));
     }
     for note in &diag.notes {
         report.add_note(note);
@@ -65,6 +70,28 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
     report.finish().write(cache, &mut out).ok()?;
     let text = String::from_utf8(out).ok()?;
     Some(text.lines().map(|line| format!("{}\n", line.trim_end())).collect())
+}
+
+/// A call within whose parentheses another label lies is marked by its name alone.
+fn narrow(places: &mut [(Arc<str>, Range<usize>, String)], files: &mut Files) -> Option<()> {
+    for i in 0..places.len() {
+        let (file, range, _) = &places[i];
+        let holds = |(other, r, _): &(Arc<str>, Range<usize>, String)| {
+            other == file && r != range && range.start <= r.start && r.end <= range.end
+        };
+        if places.iter().any(holds) {
+            let source = files.get(file)?;
+            let name = source.chars().skip(range.start).take_while(|c| is_word(*c)).count();
+            if name > 0 {
+                places[i].1.end = range.start + name;
+            }
+        }
+    }
+    Some(())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
 }
 
 /// The labels, those of one place as one.
@@ -92,7 +119,7 @@ fn extent(source: &Source<String>, span: &Span) -> Option<Range<usize>> {
 }
 
 fn length(rest: &[char]) -> usize {
-    let name = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count();
+    let name = rest.iter().take_while(|c| is_word(**c)).count();
     let call = name > 0 && rest.get(name) == Some(&'(');
     let mut depth = 0usize;
     for (i, c) in rest.iter().enumerate() {

@@ -5,7 +5,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::ops::Op;
 use crate::types::Shape;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 
 /// Why two groups are not one kernel.
@@ -38,31 +38,34 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// For every node, the set of nodes that it depends on, as bits.
-pub(super) struct Ancestors {
-    bits: Vec<Vec<u64>>,
+/// The groups so far, as far as paths between them matter.
+pub(super) struct Paths<'a> {
+    pub graph: &'a Graph,
+    pub groups: &'a [Option<Group>],
+    pub group_of: &'a FxHashMap<NodeId, usize>,
 }
 
-impl Ancestors {
-    pub fn of(graph: &Graph, order: &[NodeId]) -> Ancestors {
-        let size = order.iter().map(|n| n.index() + 1).max().unwrap_or(0);
-        let words = size.div_ceil(64);
-        let mut bits = vec![vec![]; size];
-        for n in order {
-            let mut own = vec![0u64; words];
-            own[n.index() / 64] |= 1 << (n.index() % 64);
-            for o in &graph.node(*n).operands {
-                for (a, b) in own.iter_mut().zip(&bits[o.node.index()]) {
-                    *a |= b;
-                }
+impl Paths<'_> {
+    /// Whether what a node's group (or the node, where it has none yet) needs leads back into a set of nodes.
+    /// Groups count as wholes: each runs before or after another, never in between.
+    fn leads_into(&self, start: NodeId, set: &FxHashSet<NodeId>, seen: &mut FxHashSet<NodeId>) -> bool {
+        let mut stack = vec![start];
+        while let Some(n) = stack.pop() {
+            if set.contains(&n) {
+                return true;
             }
-            bits[n.index()] = own;
+            if !seen.insert(n) {
+                continue;
+            }
+            let group = self.group_of.get(&n).and_then(|g| self.groups[*g].as_ref());
+            for m in group.map_or(std::slice::from_ref(&n), |g| &g.nodes) {
+                seen.insert(*m);
+                stack.extend(
+                    self.graph.node(*m).operands.iter().map(|o| o.node).filter(|o| !seen.contains(o)),
+                );
+            }
         }
-        Ancestors { bits }
-    }
-
-    fn meets(&self, n: NodeId, set: &FxHashSet<NodeId>) -> bool {
-        set.iter().any(|m| self.bits[n.index()][m.index() / 64] >> (m.index() % 64) & 1 == 1)
+        false
     }
 }
 
@@ -72,13 +75,15 @@ const MOST_NODES: usize = 400;
 const MOST_KEPT: i64 = 160 << 10;
 
 /// The two groups as one, or why not.
-pub(super) fn union(graph: &Graph, a: &Group, b: &Group, ancestors: &Ancestors) -> Result<Group, Refusal> {
+pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusal> {
+    let graph = paths.graph;
     let kind = match (&a.kind, &b.kind) {
         (x, y) if x == y && *x != Kind::Single => x.clone(),
         (Kind::Rows(x), Kind::Rows(y)) if !x.is_empty() => common_rows(graph, a, x, b, y)?,
         _ => return Err(Refusal::Rows),
     };
-    let nodes: Vec<NodeId> = a.nodes.iter().chain(&b.nodes).copied().collect();
+    let mut nodes: Vec<NodeId> = a.nodes.clone();
+    nodes.extend(b.nodes.iter().filter(|n| !a.nodes.contains(n)));
     if nodes.len() > MOST_NODES {
         return Err(Refusal::Size);
     }
@@ -87,11 +92,12 @@ pub(super) fn union(graph: &Graph, a: &Group, b: &Group, ancestors: &Ancestors) 
         Kind::Rows(r) => Some(r),
         _ => None,
     };
+    let mut seen = FxHashSet::default();
     for n in &nodes {
         let node = graph.node(*n);
         for (position, o) in node.operands.iter().enumerate() {
             let aligned = reads_its_row(&node.op, position);
-            check(graph, *o, aligned, rows, &inside, ancestors)?;
+            check(paths, *o, aligned, rows, &inside, &mut seen)?;
         }
     }
     if let Some(rows) = rows
@@ -142,13 +148,14 @@ fn reads_its_row(op: &Op, position: usize) -> bool {
 
 /// Follows an operand through free ops to members of the group and to the outside.
 fn check(
-    graph: &Graph,
+    paths: &Paths,
     o: Operand,
     aligned: bool,
     rows: Option<&Shape>,
     inside: &FxHashSet<NodeId>,
-    ancestors: &Ancestors,
+    seen: &mut FxHashSet<NodeId>,
 ) -> Result<(), Refusal> {
+    let graph = paths.graph;
     let node = graph.node(o.node);
     if inside.contains(&o.node) {
         if !aligned {
@@ -168,11 +175,11 @@ fn check(
     if is_free(&node.op) && !matches!(node.op, Op::Input(_)) {
         let aligned = aligned && rows.is_none_or(|r| keeps_rows(graph, o, r));
         for x in &node.operands {
-            check(graph, *x, aligned, rows, inside, ancestors)?;
+            check(paths, *x, aligned, rows, inside, seen)?;
         }
         return Ok(());
     }
-    if ancestors.meets(o.node, inside) { Err(Refusal::Cycle) } else { Ok(()) }
+    if paths.leads_into(o.node, inside, seen) { Err(Refusal::Cycle) } else { Ok(()) }
 }
 
 pub(super) fn is_sum_over_rows(op: &Op) -> bool {

@@ -12,7 +12,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::ops::{Class, Op};
 use crate::types::{Shape, Type};
-use legal::Ancestors;
+use legal::Paths;
 pub use legal::Refusal;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -57,22 +57,38 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
     let order = graph.topological();
     let live = live_nodes(graph);
     let stored = must_be_stored(graph, &live);
-    let ancestors = Ancestors::of(graph, &order);
+    let light: FxHashSet<NodeId> = live.iter().copied().filter(|n| is_light(graph, *n, &stored)).collect();
     let mut fusion = Fusion::default();
     let mut groups: Vec<Option<Group>> = vec![];
     let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
+    let mut late: FxHashSet<NodeId> = FxHashSet::default();
 
     for n in order.iter().copied().filter(|n| live.contains(n)) {
         let op = &graph.node(n).op;
         if matches!(op, Op::Input(_)) || (is_free(op) && !stored.contains(&Operand::from(n))) {
             continue;
         }
+        if together && light.contains(&n) {
+            continue;
+        }
         let kind = kind_of(graph, n);
-        let mut group = Group { kind, nodes: vec![n] };
+        // Scalars that wait for no kernel stay apart from those that do: kernels may wait for them.
+        if kind == Kind::Scalars && waits(graph, n, &group_of, &groups, &late) {
+            late.insert(n);
+        }
+        let mut nodes: Vec<NodeId> =
+            graph.node(n).operands.iter().map(|o| o.node).filter(|m| together && light.contains(m)).collect();
+        nodes.push(n);
+        nodes.dedup();
+        let mut group = Group { kind, nodes };
         if together && group.kind != Kind::Single {
             for at in candidates(graph, n, &group_of) {
                 let Some(other) = &groups[at] else { continue };
-                match legal::union(graph, other, &group, &ancestors) {
+                if group.kind == Kind::Scalars && late.contains(&other.nodes[0]) != late.contains(&n) {
+                    continue;
+                }
+                let paths = Paths { graph, groups: &groups, group_of: &group_of };
+                match legal::union(&paths, other, &group) {
                     Ok(union) => {
                         group = union;
                         groups[at] = None;
@@ -82,14 +98,28 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
             }
         }
         let at = groups.len();
-        for m in &group.nodes {
+        for m in group.nodes.iter().filter(|m| !light.contains(m)) {
             group_of.insert(*m, at);
         }
         groups.push(Some(group));
     }
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
-    fusion.regions = finish(graph, groups, &live, &stored, &order);
+    fusion.regions = finish(graph, groups, &live, &stored, &light, &order);
     fusion
+}
+
+/// Whether a scalar depends on a kernel that is not one of scalars.
+fn waits(
+    graph: &Graph,
+    n: NodeId,
+    group_of: &FxHashMap<NodeId, usize>,
+    groups: &[Option<Group>],
+    late: &FxHashSet<NodeId>,
+) -> bool {
+    graph.node(n).operands.iter().any(|o| match group_of.get(&o.node) {
+        Some(g) => late.contains(&o.node) || groups[*g].as_ref().is_some_and(|g| g.kind != Kind::Scalars),
+        None => waits(graph, o.node, group_of, groups, late),
+    })
 }
 
 /// A region that grows.
@@ -127,6 +157,7 @@ fn must_be_stored(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<Operand>
                 stored.insert(node.operands[1]);
             }
             Op::SegmentSum(_) => stored.extend(&node.operands[..]),
+            Op::Matmul(_) if kind_of(graph, *n) == Kind::Single => stored.extend(&node.operands[..]),
             Op::Matmul(m) if !m.transpose_a => {
                 stored.insert(node.operands[1]);
             }
@@ -234,6 +265,7 @@ fn finish(
     groups: Vec<Group>,
     live: &FxHashSet<NodeId>,
     stored: &FxHashSet<Operand>,
+    light: &FxHashSet<NodeId>,
     order: &[NodeId],
 ) -> Vec<Region> {
     let position: FxHashMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
@@ -249,7 +281,7 @@ fn finish(
                 .filter(|o| {
                     stored.contains(o)
                         || g.kind == Kind::Single
-                        || graph.uses(*o).iter().any(|(u, _)| live.contains(u) && !inside.contains(u))
+                        || (!light.contains(&o.node) && needed_outside(graph, *o, &inside, live, stored))
                 })
                 .collect();
             Region { kind: g.kind, nodes: g.nodes, outputs }
@@ -259,15 +291,42 @@ fn finish(
     regions
 }
 
+/// Whether work outside a region reads a value, through free ops that are written again there.
+fn needed_outside(
+    graph: &Graph,
+    o: Operand,
+    inside: &FxHashSet<NodeId>,
+    live: &FxHashSet<NodeId>,
+    stored: &FxHashSet<Operand>,
+) -> bool {
+    graph.uses(o).iter().any(|(user, _)| {
+        if !live.contains(user) || inside.contains(user) {
+            return false;
+        }
+        let again = is_free(&graph.node(*user).op) && !stored.contains(&Operand::from(*user));
+        !again || needed_outside(graph, (*user).into(), inside, live, stored)
+    })
+}
+
+/// Whether a node is computed again by every region that reads it: a sum of few rows into a table of many, of
+/// which most rows are empty. Its table would cost more to write and read than the sums do.
+fn is_light(graph: &Graph, n: NodeId, stored: &FxHashSet<Operand>) -> bool {
+    let node = graph.node(n);
+    let Op::SegmentSum(_) = node.op else { return false };
+    if stored.contains(&Operand::from(n)) || !matches!(kind_of(graph, n), Kind::Rows(_)) {
+        return false;
+    }
+    let (few, rows) = (&graph.tensor(node.operands[1]).shape[0], &graph.tensor(n.into()).shape[0]);
+    let mapped = graph.uses(n.into()).iter().all(|(u, _)| {
+        matches!(graph.node(*u).op, Op::Elementwise(_) | Op::Cast(_)) && graph.tensor(n.into()).rank() == 2
+    });
+    mapped && few.upper().saturating_mul(2) <= rows.lower()
+}
+
 /// Producers before consumers, otherwise by their last node.
 fn sort_regions(graph: &Graph, regions: &mut Vec<Region>, position: &FxHashMap<NodeId, usize>) {
-    let mut of: FxHashMap<NodeId, usize> = FxHashMap::default();
     regions.sort_by_key(|r| r.nodes.last().map(|n| position[n]));
-    for (i, r) in regions.iter().enumerate() {
-        for n in &r.nodes {
-            of.insert(*n, i);
-        }
-    }
+    let of = owners(regions);
     let mut done = vec![false; regions.len()];
     let mut order = vec![];
     for start in 0..regions.len() {
@@ -291,6 +350,21 @@ fn sort_regions(graph: &Graph, regions: &mut Vec<Region>, position: &FxHashMap<N
     }
     let mut taken: Vec<Option<Region>> = std::mem::take(regions).into_iter().map(Some).collect();
     *regions = order.into_iter().filter_map(|i| taken[i].take()).collect();
+}
+
+/// The region of each node; nodes that several regions compute for themselves have none.
+pub(crate) fn owners(regions: &[Region]) -> FxHashMap<NodeId, usize> {
+    let mut of: FxHashMap<NodeId, usize> = FxHashMap::default();
+    let mut several = FxHashSet::default();
+    for (i, r) in regions.iter().enumerate() {
+        for n in &r.nodes {
+            if of.insert(*n, i).is_some() {
+                several.insert(*n);
+            }
+        }
+    }
+    of.retain(|n, _| !several.contains(n));
+    of
 }
 
 /// The regions whose values a region reads, through free ops.

@@ -1,7 +1,7 @@
 //! Inputs against their declared types: symbols get their values, everything else is checked.
 
 use super::InterpError;
-use crate::array::{Array, CsrArray, Value};
+use crate::array::{Array, Value};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::types::Type;
@@ -30,7 +30,8 @@ pub fn bind<'a>(
             found: describe(value),
         })?;
         if let (Type::Csr(declared), Value::Csr(csr)) = (ty, value) {
-            check_csr(csr, declared.symmetric)
+            csr.validate()
+                .and_then(|()| if declared.symmetric { csr.check_symmetric() } else { Ok(()) })
                 .map_err(|problem| InterpError::BadCsr { input: input.to_owned(), problem })?;
         }
         for size in found {
@@ -135,59 +136,4 @@ fn describe(value: &Value) -> String {
             format!("rows<{:?}>{}{:?} of {rows}", ids.shape(), values.dtype(), values.shape())
         }
     }
-}
-
-/// Whether a pattern is well formed: row pointers from 0 that never descend and end at the number of
-/// entries, and columns that ascend strictly in a row and lie within the columns; where `symmetric`, equal
-/// to its transpose. Else what is wrong. The transposed twin is not looked at: the interpreter does not use
-/// it.
-///
-/// # Errors
-/// One sentence that names the array, the position and the value.
-pub fn check_csr(csr: &CsrArray, symmetric: bool) -> Result<(), String> {
-    let CsrArray { rows, cols, indptr, indices, .. } = csr;
-    if indptr.len() != rows + 1 {
-        return Err(format!("indptr has {} values for {rows} rows; rows + 1 are needed", indptr.len()));
-    }
-    if indptr[0] != 0 {
-        return Err(format!("indptr begins with {} instead of 0", indptr[0]));
-    }
-    if let Some(r) = (0..*rows).find(|r| indptr[*r] > indptr[r + 1]) {
-        return Err(format!("indptr descends from {} to {} at row {r}", indptr[r], indptr[r + 1]));
-    }
-    if usize::try_from(indptr[*rows]) != Ok(indices.len()) {
-        return Err(format!("indptr ends with {} for {} entries", indptr[*rows], indices.len()));
-    }
-    for r in 0..*rows {
-        let (first, end) = (indptr[r] as usize, indptr[r + 1] as usize);
-        for e in first..end {
-            let col = indices[e];
-            if usize::try_from(col).map_or(true, |c| c >= *cols) {
-                return Err(format!("entry {e}, in row {r}, is in column {col} of {cols}"));
-            }
-            if e > first && indices[e - 1] >= col {
-                return Err(format!(
-                    "row {r} has column {} before column {col} at entry {e}; columns must ascend, without \
-                     repetition",
-                    indices[e - 1]
-                ));
-            }
-        }
-    }
-    if !symmetric {
-        return Ok(());
-    }
-    if rows != cols {
-        return Err(format!("a symmetric pattern is square, {rows} by {cols} found"));
-    }
-    for r in 0..*rows {
-        for col in &indices[indptr[r] as usize..indptr[r + 1] as usize] {
-            let c = *col as usize;
-            let mirrored = &indices[indptr[c] as usize..indptr[c + 1] as usize];
-            if mirrored.binary_search(&(r as i32)).is_err() {
-                return Err(format!("it is declared symmetric, but holds ({r}, {c}) without ({c}, {r})"));
-            }
-        }
-    }
-    Ok(())
 }

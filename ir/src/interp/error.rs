@@ -1,5 +1,6 @@
 //! What can be wrong with a run on given data.
 
+use crate::csr::CsrError;
 use crate::diag::Span;
 use thiserror::Error;
 
@@ -75,7 +76,7 @@ pub enum InterpError {
         /// Its name.
         input: String,
         /// What is wrong with it.
-        problem: String,
+        problem: CsrError,
     },
     /// An op refused its data.
     #[error("{span}: {message} (in `{op}`)")]

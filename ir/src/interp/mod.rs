@@ -7,7 +7,7 @@
 mod bind;
 mod error;
 
-pub use bind::{Dims, bind, check_csr};
+pub use bind::{Dims, bind};
 pub use error::InterpError;
 
 use crate::array::Value;

@@ -19,6 +19,7 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
         Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
         Op::Concat(c) => concat(job, out, c.axis),
         Op::Sddmm(_) => sddmm(job, out),
+        Op::Segments(_) => segments(job, out),
         Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => sparse(job, out),
         op => Err(LowerError {
             kernel: job.name.to_owned(),
@@ -227,6 +228,41 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             Ok(())
         })
     })?;
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+}
+
+/// Positions grouped by id: counted, then placed in order. One thread, linear in ids and rows.
+fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
+    let ids = job.graph.node(out.node).operands[0];
+    let order = Operand { node: out.node, port: 1 };
+    let shape = job.graph.shape_of(out);
+    let rows = cx.dim(&shape[0]) - 1;
+    let count = cx.dim(&job.graph.shape_of(ids)[0].clone());
+    let ids = cx.buffer(ids, Space::In)?;
+    let (indptr, order) = (cx.buffer(out, Space::InOut)?, cx.buffer(order, Space::Out)?);
+    let int = |v: i64| Expr::Lit(crate::dtype::Literal::int(crate::dtype::DType::I32, v));
+    let wide = AxisKind::Vector(job.target.lanes);
+    let k = &mut cx.k;
+    k.for_("z", rows.clone() + 1, wide, |k, z| k.store(indptr, z, int(0)));
+    k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
+        let id = k.load_index(ids, i);
+        k.accumulate(ReduceOp::Sum, indptr, id, int(1));
+    });
+    let running = k.buffer("running", crate::dtype::DType::I32, 1, Space::Register);
+    k.fill(running, crate::dtype::Literal::int(crate::dtype::DType::I32, 0));
+    k.for_("r", rows.clone() + 1, AxisKind::Serial, |k, r| {
+        k.accumulate(ReduceOp::Sum, running, 0, crate::nest::build::load(indptr, r.clone()));
+        k.store(indptr, r, crate::nest::build::load(running, 0));
+    });
+    // Backwards, so that equal ids keep their order: `indptr[r]` moves from the end of row `r` to its start.
+    k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
+        let i = count.clone() - 1 - i;
+        let id = k.load_index(ids, i.clone());
+        k.accumulate(ReduceOp::Sum, indptr, id.clone(), int(-1));
+        let at = k.load_index(indptr, id);
+        k.store(order, at, Expr::Cast(crate::dtype::DType::I32, Box::new(i.into())));
+    });
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 

@@ -89,7 +89,8 @@ impl KernelBuilder {
         self.end()
     }
 
-    /// Writes `for name in lo..hi step step`.
+    /// Writes `for name in lo..hi step step`; nothing, and `body` is not called, where the bounds are constants
+    /// without a number between them.
     pub fn for_step(
         &mut self,
         name: &str,
@@ -99,9 +100,15 @@ impl KernelBuilder {
         kind: AxisKind,
         body: impl FnOnce(&mut Self, Index),
     ) {
+        let (lo, hi) = (lo.into(), hi.into());
+        if let (Index::Const(lo), Index::Const(hi)) = (&lo, &hi)
+            && lo >= hi
+        {
+            return;
+        }
         let var = self.var(name);
         let body = self.block(|k| body(k, Index::Var(var)));
-        self.push(Stmt::For { var, lo: lo.into(), hi: hi.into(), step, kind, body });
+        self.push(Stmt::For { var, lo, hi, step, kind, body });
     }
 
     /// Writes `for name in 0..hi`.

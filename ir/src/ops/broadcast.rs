@@ -62,9 +62,9 @@ impl OpDef for Broadcast {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
         let repeated = (0..self.shape.len()).filter(|a| !self.axes.contains(a)).collect();
-        Ok(vec![Some(cx.graph.reduce(ReduceOp::Sum, dy, repeated))])
+        let rowwise = self.axes.first() == Some(&0);
+        Ok(vec![cx.pull(0, rowwise, |graph, dy| graph.reduce(ReduceOp::Sum, dy, repeated))])
     }
 
     fn class(&self) -> Class {

@@ -41,12 +41,10 @@ impl OpDef for Cast {
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
         let from = cx.graph.dtype_of(cx.operands[0]);
-        let Some(dy) = cx.gradients[0] else { return Ok(vec![None]) };
         if !from.is_float() || !self.to.is_float() {
             return Ok(vec![None]);
         }
-        // Linear, so the rows of a row-sparse gradient are converted alone.
-        Ok(vec![Some(cx.map_rows(dy, |graph, values| graph.cast(values, from)))])
+        Ok(vec![cx.pull(0, true, |graph, dy| graph.cast(dy, from))])
     }
 
     fn class(&self) -> Class {

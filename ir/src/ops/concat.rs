@@ -73,13 +73,16 @@ impl OpDef for Concat {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None; cx.operands.len()]) };
         let mut start = Dim::constant(0);
         let mut out = vec![];
         for (i, x) in cx.operands.iter().enumerate() {
             let end = &start + &cx.graph.tensor(*x).shape[self.axis];
             let slice = Slice { axis: self.axis, start, end: end.clone(), step: 1 };
-            out.push(cx.wanted[i].then(|| cx.graph.emit(slice, &[dy])));
+            out.push(if cx.wanted[i] {
+                cx.pull(0, self.axis > 0, |graph, dy| graph.emit(slice, &[dy]))
+            } else {
+                None
+            });
             start = end;
         }
         Ok(out)

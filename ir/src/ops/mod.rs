@@ -9,7 +9,7 @@ use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
 use crate::scalar::Signature;
-use crate::types::{TensorType, Type, shape_text};
+use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -36,6 +36,7 @@ pub mod score_top_k;
 pub mod sddmm;
 pub mod segment_sum;
 pub mod segments;
+pub mod size;
 pub mod slice;
 pub mod softmax;
 pub mod spmm;
@@ -180,6 +181,18 @@ impl Vjp<'_> {
         self.gradients[result].map(|dy| self.graph.densify(dy))
     }
 
+    /// A linear map of the gradient of a result. One that is the same for every row (`rowwise`) acts on the
+    /// listed rows alone of a row-sparse gradient; before any other the gradient is made dense.
+    pub fn pull(
+        &mut self,
+        result: usize,
+        rowwise: bool,
+        f: impl FnOnce(&mut Graph, Operand) -> Operand,
+    ) -> Option<Operand> {
+        let gradient = if rowwise { self.gradients[result] } else { self.gradient(result) };
+        gradient.map(|dy| self.map_rows(dy, f))
+    }
+
     /// A linear map, the same for every row, of a gradient; of a row-sparse one only the listed rows.
     pub fn map_rows(&mut self, gradient: Operand, f: impl FnOnce(&mut Graph, Operand) -> Operand) -> Operand {
         let Type::RowSparse(r) = self.graph.type_of(gradient) else { return f(self.graph, gradient) };
@@ -215,6 +228,7 @@ macro_rules! registry {
 registry! {
     input::Input,
     fill::Fill,
+    size::Size,
     random::Random,
     elementwise::Elementwise,
     cast::Cast,
@@ -328,6 +342,13 @@ fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(
         ));
     }
     same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
+}
+
+/// The sizes of the operand's gradient for the gradient `dy` of the result, of which there may be listed rows
+/// alone where the map is `rowwise`.
+fn sizes_for(graph: &Graph, dy: Operand, operand: &[Dim], rowwise: bool) -> Shape {
+    let rows = graph.tensor(dy).shape.iter().take(usize::from(rowwise));
+    rows.chain(operand.iter().skip(usize::from(rowwise))).cloned().collect()
 }
 
 fn ints(axes: &[usize]) -> Vec<i64> {

@@ -68,10 +68,9 @@ impl OpDef for Pad {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
         let end = &self.before + &cx.graph.tensor(cx.operands[0]).shape[self.axis];
         let slice = Slice { axis: self.axis, start: self.before.clone(), end, step: 1 };
-        Ok(vec![Some(cx.graph.emit(slice, &[dy]))])
+        Ok(vec![cx.pull(0, self.axis > 0, |graph, dy| graph.emit(slice, &[dy]))])
     }
 
     fn class(&self) -> Class {

@@ -48,12 +48,12 @@ impl OpDef for Permute {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
         let mut inverse: Axes = self.axes.clone();
         for (i, a) in self.axes.iter().enumerate() {
             inverse[*a] = i;
         }
-        Ok(vec![Some(cx.graph.permute(dy, inverse))])
+        let rowwise = self.axes.first() == Some(&0);
+        Ok(vec![cx.pull(0, rowwise, |graph, dy| graph.permute(dy, inverse))])
     }
 
     fn class(&self) -> Class {

@@ -73,26 +73,17 @@ impl OpDef for Reduce {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
-        let (graph, x, y) = (&mut *cx.graph, cx.operands[0], cx.results[0]);
-        let shape = graph.shape_of(x);
-        let dx = match self.op {
-            ReduceOp::Sum => graph.unreduce(dy, shape, &self.axes),
-            // Equal shares for the elements that equal the extreme.
-            ReduceOp::Max | ReduceOp::Min => {
-                let extreme = graph.unreduce(y, shape.clone(), &self.axes);
-                let chosen = graph.map(ScalarOp::Eq, &[x, extreme]);
-                let dtype = graph.dtype_of(x);
-                let one = graph.cast(chosen, dtype);
-                let count = graph.reduce(ReduceOp::Sum, one, self.axes.clone());
-                let share = graph.map(ScalarOp::Div, &[dy, count]);
-                let share = graph.unreduce(share, shape, &self.axes);
-                let zero = graph.fill_like(x, 0.0);
-                graph.map(ScalarOp::Select, &[chosen, share, zero])
+        let (x, y) = (cx.operands[0], cx.results[0]);
+        let shape = cx.graph.shape_of(x);
+        let rowwise = self.op == ReduceOp::Sum && !shape.is_empty() && !self.axes.contains(&0);
+        Ok(vec![cx.pull(0, rowwise, |graph, dy| match self.op {
+            ReduceOp::Sum => {
+                let shape = sizes_for(graph, dy, &shape, rowwise);
+                graph.unreduce(dy, shape, &self.axes)
             }
+            ReduceOp::Max | ReduceOp::Min => self.extreme_vjp(graph, x, y, dy),
             ReduceOp::Prod => self.product_vjp(graph, x, dy),
-        };
-        Ok(vec![Some(dx)])
+        })])
     }
 
     fn class(&self) -> Class {
@@ -105,6 +96,19 @@ impl OpDef for Reduce {
 }
 
 impl Reduce {
+    /// The gradient of an extreme: equal shares for the elements that equal it.
+    fn extreme_vjp(&self, graph: &mut Graph, x: Operand, y: Operand, dy: Operand) -> Operand {
+        let (dtype, shape) = (graph.dtype_of(x), graph.shape_of(x));
+        let extreme = graph.unreduce(y, shape.clone(), &self.axes);
+        let chosen = graph.map(ScalarOp::Eq, &[x, extreme]);
+        let ones = graph.cast(chosen, dtype);
+        let count = graph.reduce(ReduceOp::Sum, ones, self.axes.clone());
+        let share = graph.map(ScalarOp::Div, &[dy, count]);
+        let share = graph.unreduce(share, shape, &self.axes);
+        let zero = graph.fill_like(x, 0.0);
+        graph.map(ScalarOp::Select, &[chosen, share, zero])
+    }
+
     /// The gradient of a product: for each element the product of the others. With no zero among the
     /// elements that is the whole product divided by the element; with one zero, that element alone has a
     /// gradient, the product of the others; with more, none has. The derivative of this rule itself is right

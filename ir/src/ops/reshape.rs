@@ -37,9 +37,16 @@ impl OpDef for Reshape {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
         let shape = cx.graph.shape_of(cx.operands[0]);
-        Ok(vec![Some(cx.graph.reshape(dy, shape))])
+        // The same rows, each with its elements in other sizes.
+        let rowwise = match (shape.split_first(), self.shape.split_first()) {
+            (Some((rows, a)), Some((n, b))) => rows == n && product(a).eq_proof(&product(b)) == Proof::True,
+            _ => false,
+        };
+        Ok(vec![cx.pull(0, rowwise, |graph, dy| {
+            let shape = sizes_for(graph, dy, &shape, rowwise);
+            graph.reshape(dy, shape)
+        })])
     }
 
     fn class(&self) -> Class {

@@ -91,7 +91,7 @@ impl OpDef for RowSparseParts {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Ok(vec![cx.gradients[1]])
+        Ok(vec![cx.gradient(1)])
     }
 
     fn class(&self) -> Class {

@@ -70,9 +70,9 @@ impl OpDef for ScoreTopK {
         let mut scores = values::filled(Literal::float(DType::F32, f64::NEG_INFINITY), &shape);
         let mut ids = values::filled(Literal::int(DType::I32, -1), &shape);
         for (i, user) in users.into_iter().enumerate() {
-            let has = values::row(seen, user);
+            let has = seen.row(user);
             let mut ranked: Vec<(f64, usize)> = (0..items.shape()[0])
-                .filter(|item| !has.contains(&(*item as i32)))
+                .filter(|item| has.binary_search(&(*item as i32)).is_err())
                 .map(|item| {
                     let dot = (0..width).fold(0.0, |sum, l| sum + q[i * width + l] * v[item * width + l]);
                     (Literal::float(DType::F32, dot).as_f64(), item)

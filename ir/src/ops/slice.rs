@@ -74,32 +74,34 @@ impl OpDef for Slice {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
-        let graph = &mut *cx.graph;
-        let zero = Literal::zero(graph.dtype_of(dy));
         // From `start` on: the gradient, each element followed by `step - 1` zeros.
-        let behind = &graph.tensor(cx.operands[0]).shape[self.axis] - &self.start;
-        let (mut spread, mut size) = (dy, &self.end - &self.start);
-        if self.step > 1 {
-            (spread, size) = self.spread(graph, dy);
-            if size.le(&behind) != Proof::True {
-                // The last of those zeros may lie beyond the end of the operand.
-                if behind.le(&size) != Proof::True {
-                    return Err(Nondifferentiable(format!(
-                        "the gradient of a `slice` by steps of {} needs sizes that decide whether {size} \
-                         positions fit into {behind}; slice with step 1, or declare sizes that decide it",
-                        self.step
-                    )));
-                }
+        let behind = &cx.graph.tensor(cx.operands[0]).shape[self.axis] - &self.start;
+        let spread = match self.step {
+            1 => &self.end - &self.start,
+            step => &cx.graph.tensor(cx.results[0]).shape[self.axis] * &step.into(),
+        };
+        // The last of those zeros may lie beyond the end of the operand.
+        let fits = spread.le(&behind) == Proof::True;
+        if !fits && behind.le(&spread) != Proof::True {
+            return Err(Nondifferentiable(format!(
+                "the gradient of a `slice` by steps of {} needs sizes that decide whether {spread} \
+                 positions fit into {behind}; slice with step 1, or declare sizes that decide it",
+                self.step
+            )));
+        }
+        Ok(vec![cx.pull(0, self.axis > 0, |graph, dy| {
+            let value = Literal::zero(graph.dtype_of(dy));
+            let (mut dx, mut size) = (self.spread(graph, dy), spread);
+            if !fits {
                 let inside = Slice { axis: self.axis, start: 0.into(), end: behind.clone(), step: 1 };
-                (spread, size) = (graph.emit(inside, &[spread]), behind.clone());
+                (dx, size) = (graph.emit(inside, &[dx]), behind.clone());
             }
-        }
-        let (before, after) = (self.start.clone(), &behind - &size);
-        if before == 0.into() && after == 0.into() {
-            return Ok(vec![Some(spread)]);
-        }
-        Ok(vec![Some(graph.emit(Pad { axis: self.axis, before, after, value: zero }, &[spread]))])
+            let (before, after) = (self.start.clone(), &behind - &size);
+            if before == 0.into() && after == 0.into() {
+                return dx;
+            }
+            graph.emit(Pad { axis: self.axis, before, after, value }, &[dx])
+        })])
     }
 
     fn class(&self) -> Class {
@@ -112,16 +114,18 @@ impl OpDef for Slice {
 }
 
 impl Slice {
-    /// Each element followed by `step - 1` zeros, by way of an axis of its own; and the new size.
-    fn spread(&self, graph: &mut Graph, x: Operand) -> (Operand, Dim) {
+    /// Each element followed by `step - 1` zeros, by way of an axis of its own.
+    fn spread(&self, graph: &mut Graph, x: Operand) -> Operand {
+        if self.step == 1 {
+            return x;
+        }
         let (axis, step, mut shape) = (self.axis + 1, Dim::from(self.step), graph.shape_of(x));
-        let size = &shape[self.axis] * &step;
         shape.insert(axis, 1.into());
         let apart = graph.reshape(x, shape.clone());
         let value = Literal::zero(graph.dtype_of(x));
         let padded = graph.emit(Pad { axis, before: 0.into(), after: &step - &1.into(), value }, &[apart]);
         shape.remove(axis);
-        shape[self.axis] = size.clone();
-        (graph.reshape(padded, shape), size)
+        shape[self.axis] = &shape[self.axis] * &step;
+        graph.reshape(padded, shape)
     }
 }

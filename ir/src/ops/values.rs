@@ -21,16 +21,11 @@ pub(super) fn csr<'a>(operands: &[&'a Value], at: usize) -> Result<&'a CsrArray,
     }
 }
 
-/// The columns of the entries of a row.
-pub(super) fn row(csr: &CsrArray, row: usize) -> &[i32] {
-    &csr.indices[csr.indptr[row] as usize..csr.indptr[row + 1] as usize]
-}
-
 /// The entries in order: row, number of the entry, column.
 pub(super) fn entries(csr: &CsrArray) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
     (0..csr.rows).flat_map(move |r| {
         let first = csr.indptr[r] as usize;
-        row(csr, r).iter().enumerate().map(move |(i, col)| (r, first + i, *col as usize))
+        csr.row(r).iter().enumerate().map(move |(i, col)| (r, first + i, *col as usize))
     })
 }
 
@@ -131,6 +126,18 @@ pub(super) fn row_width(a: &Array) -> usize {
 /// Sizes with another first one.
 pub(super) fn with_rows(rows: usize, a: &Array) -> Vec<usize> {
     std::iter::once(rows).chain(a.shape().iter().skip(1).copied()).collect()
+}
+
+/// Rows of a table: axis 0 in place of which stand the axes of the ids.
+pub(super) fn rows(table: &Array, ids: &[usize], axes: &[usize]) -> Array {
+    let shape: Vec<usize> = axes.iter().chain(&table.shape()[1..]).copied().collect();
+    let bytes = row_width(table) * table.dtype().size();
+    let mut out = Array::zeros(table.dtype(), &shape);
+    for (i, r) in ids.iter().enumerate() {
+        out.as_bytes_mut()[i * bytes..(i + 1) * bytes]
+            .copy_from_slice(&table.as_bytes()[r * bytes..(r + 1) * bytes]);
+    }
+    out
 }
 
 /// Sums of elements, exact to one rounding for formats below f64; integers wrap.

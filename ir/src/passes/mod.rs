@@ -53,6 +53,12 @@ pub struct Pass {
 /// The passes over the graph, in order.
 pub const PASSES: &[Pass] = &[
     Pass {
+        name: "simplify",
+        doc: "applies the rules of algebra, movement and sparse sums to a fixpoint",
+        optional: true,
+        run: rewrite::simplify,
+    },
+    Pass {
         name: "inline",
         doc: "replaces composite ops by their bodies",
         optional: false,
@@ -60,7 +66,7 @@ pub const PASSES: &[Pass] = &[
     },
     Pass {
         name: "simplify",
-        doc: "applies the rules of algebra and movement to a fixpoint",
+        doc: "the same rules again, on what the bodies are made of",
         optional: true,
         run: rewrite::simplify,
     },

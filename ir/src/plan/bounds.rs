@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 /// For every integer data input that is used as row numbers: the number of rows, the least of all uses.
 /// A run checks its elements once against it.
-pub(super) fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
+pub fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
     let mut found: FxHashMap<NodeId, Dim> = FxHashMap::default();
     for n in graph.topological() {
         let Some((ids, rows)) = ids_of(graph, n) else { continue };

@@ -16,9 +16,9 @@ pub(super) struct InPlace {
 
 /// Decides for each update. One that cannot be written in place is computed aside and copied at the end.
 pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
-    let of: FxHashMap<NodeId, usize> =
-        regions.iter().enumerate().flat_map(|(i, r)| r.nodes.iter().map(move |n| (*n, i))).collect();
-    let mut before: Vec<Vec<usize>> = regions.iter().map(|r| reads(graph, r, &of)).collect();
+    let of = crate::fuse::owners(&regions);
+    let mut before: Vec<Vec<usize>> =
+        regions.iter().enumerate().map(|(i, r)| reads(graph, i, r, &of)).collect();
     let mut shared: FxHashMap<Operand, Operand> = FxHashMap::default();
     for (name, new) in &graph.updates {
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
@@ -32,7 +32,7 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
             continue;
         }
         let readers: Vec<usize> = (0..regions.len())
-            .filter(|r| *r != writer && reads_input(graph, &regions[*r], home, &of))
+            .filter(|r| *r != writer && reads_input(graph, *r, &regions[*r], home, &of))
             .collect();
         if readers.iter().any(|r| reaches(&before, *r, writer)) {
             continue;
@@ -44,10 +44,9 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
 }
 
 /// The regions whose results a region reads.
-fn reads(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
-    let own = of[&region.nodes[0]];
+fn reads(graph: &Graph, own: usize, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
     let mut found = FxHashSet::default();
-    walk(graph, region, of, &mut |o| {
+    walk(graph, own, region, of, &mut |o| {
         if let Some(at) = of.get(&o.node)
             && *at != own
         {
@@ -59,15 +58,26 @@ fn reads(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<u
     found
 }
 
-fn reads_input(graph: &Graph, region: &Region, input: Operand, of: &FxHashMap<NodeId, usize>) -> bool {
+fn reads_input(
+    graph: &Graph,
+    own: usize,
+    region: &Region,
+    input: Operand,
+    of: &FxHashMap<NodeId, usize>,
+) -> bool {
     let mut found = false;
-    walk(graph, region, of, &mut |o| found |= o == input);
+    walk(graph, own, region, of, &mut |o| found |= o == input);
     found
 }
 
 /// Visits every value that a region reads from outside, through free ops that belong to no region.
-fn walk(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>, visit: &mut dyn FnMut(Operand)) {
-    let own = of[&region.nodes[0]];
+fn walk(
+    graph: &Graph,
+    own: usize,
+    region: &Region,
+    of: &FxHashMap<NodeId, usize>,
+    visit: &mut dyn FnMut(Operand),
+) {
     let mut stack: Vec<NodeId> = region.nodes.clone();
     let mut seen = FxHashSet::default();
     while let Some(n) = stack.pop() {

@@ -1,6 +1,6 @@
 //! The plan: buffers with places, and kernel launches in order. What a backend runs and a file can hold.
 
-pub(crate) mod bounds;
+pub mod bounds;
 mod build;
 mod in_place;
 pub mod memory;

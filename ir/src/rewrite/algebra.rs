@@ -7,6 +7,7 @@ use crate::ops::Op;
 use crate::scalar::ScalarOp;
 
 pub(super) const RULES: &[Rule] = rules! {
+    "an op on constants is a constant": Exact => fold,
     "x * 1 = x": Exact => |g, n| unit(g, n, ScalarOp::Mul, 1.0, true),
     "x / 1 = x": Exact => |g, n| unit(g, n, ScalarOp::Div, 1.0, false),
     "x - 0 = x": Exact => |g, n| unit(g, n, ScalarOp::Sub, 0.0, false),
@@ -14,6 +15,8 @@ pub(super) const RULES: &[Rule] = rules! {
     "cast to the same type": Exact => same_cast,
     "neg neg x = x": Exact => |g, n| twice(g, n, ScalarOp::Neg),
     "not not x = x": Exact => |g, n| twice(g, n, ScalarOp::Not),
+    "x / c = x * (1 / c) for a power of two": Exact => divide_by_power,
+    "x / c = x * (1 / c)": Reassociating => divide_by_constant,
     "(x * c) * d = x * (c * d)": Reassociating => combine_scales,
 };
 
@@ -33,6 +36,19 @@ pub(super) fn constant(g: &Graph, o: Operand) -> Option<Literal> {
         }
         _ => None,
     }
+}
+
+fn fold(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let value = match &g.node(n).op {
+        Op::Elementwise(e) => {
+            let operands: Option<Vec<Literal>> = g.node(n).operands.iter().map(|o| constant(g, *o)).collect();
+            crate::scalar::eval(e.op, &operands?)?
+        }
+        Op::Cast(c) => crate::scalar::convert(constant(g, g.node(n).operands[0])?, c.to),
+        _ => return None,
+    };
+    let shape = g.shape_of(n.into());
+    Some(g.fill(value, shape))
 }
 
 /// `x op unit = x`; for commutative ops on either side.
@@ -61,6 +77,26 @@ fn twice(g: &mut Graph, n: NodeId, op: ScalarOp) -> Option<Operand> {
     let (found, outer) = elementwise(g, n.into())?;
     let (inner, operands) = elementwise(g, outer[0])?;
     (found == op && inner == op).then(|| operands[0])
+}
+
+/// A division by a constant: the value and the constant.
+fn divided(g: &Graph, n: NodeId) -> Option<(Operand, f64)> {
+    let (op, operands) = elementwise(g, n.into())?;
+    let c = constant(g, *operands.get(1)?)?;
+    let normal = c.dtype().is_float() && c.as_f64().is_normal() && c.as_f64().recip().is_normal();
+    (op == ScalarOp::Div && normal).then_some((operands[0], c.as_f64()))
+}
+
+fn divide_by_power(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let (x, c) = divided(g, n)?;
+    let power = c.to_bits() << 12 == 0;
+    power.then(|| g.scale(x, c.recip()))
+}
+
+fn divide_by_constant(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let (x, c) = divided(g, n)?;
+    // The reciprocal must itself be far from the limits of a narrow format.
+    (1e-30..1e30).contains(&c.abs()).then(|| g.scale(x, c.recip()))
 }
 
 /// The value and the constant of a product with a constant.

@@ -18,6 +18,7 @@ use crate::ops::{Axes, Op};
 
 pub(super) const RULES: &[Rule] = rules! {
     "rows of a map = the map of rows": Exact => map,
+    "rows of a constant are constant": Exact => constant,
     "rows of a broadcast = a broadcast of rows": Exact => broadcast,
     "rows of a reshape of columns = that of the rows": Exact => reshape,
     "rows of a concat of columns = a concat of rows": Exact => concat,
@@ -60,6 +61,13 @@ fn map(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let operands = g.node(table.node).operands.clone();
     let rows: Vec<Operand> = operands.iter().map(|o| gather(g, *o, ids)).collect();
     Some(g.emit(op, &rows))
+}
+
+fn constant(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let Op::GatherRows(_) = g.node(n).op else { return None };
+    let value = super::algebra::constant(g, g.node(n).operands[0])?;
+    let shape = g.shape_of(n.into());
+    Some(g.fill(value, shape))
 }
 
 fn broadcast(g: &mut Graph, n: NodeId) -> Option<Operand> {

@@ -6,6 +6,7 @@
 mod algebra;
 mod gather;
 mod movement;
+mod sparse;
 
 use crate::diag::Diag;
 use crate::graph::{Graph, NodeId, Operand};
@@ -43,7 +44,7 @@ pub(crate) use rules;
 
 /// Rules that hold anywhere and make graphs smaller.
 pub fn simplifying() -> impl Iterator<Item = &'static Rule> {
-    algebra::RULES.iter().chain(movement::RULES)
+    algebra::RULES.iter().chain(movement::RULES).chain(sparse::RULES)
 }
 
 /// Rules that move row gathers towards inputs, so that what only some rows need is computed for those alone.

@@ -33,17 +33,14 @@ pub fn dense(value: &Value) -> Vec<f64> {
 }
 
 /// Compares the gradient of `loss` with respect to named f64 inputs with finite differences. Gives the
-/// gradients.
+/// gradients; zeros where the loss does not depend on an input.
 pub fn check(graph: &Graph, loss: Operand, inputs: &Inputs, wrt: &[&str], tolerance: f64) -> Vec<Value> {
     let mut g = graph.clone();
     let operands: Vec<Operand> =
         wrt.iter().map(|name| Operand::from(g.input(name).expect("an input of this name"))).collect();
     let found = gradients(&mut g, loss, &operands).unwrap_or_else(|d| panic!("{d}"));
-    g.outputs = found
-        .iter()
-        .enumerate()
-        .map(|(i, o)| (format!("d{i}"), o.unwrap_or_else(|| panic!("no gradient of {}", wrt[i]))))
-        .collect();
+    let outputs = found.iter().zip(&operands).map(|(d, x)| d.unwrap_or_else(|| g.fill_like(*x, 0.0)));
+    g.outputs = outputs.map(|o| ("d".to_owned(), o)).collect();
     let gradients: Vec<Value> = run(&g, inputs).outputs.into_iter().map(|(_, v)| v).collect();
     let mut forward = graph.clone();
     forward.outputs = vec![("loss".to_owned(), loss)];
@@ -67,9 +64,15 @@ pub fn check(graph: &Graph, loss: Operand, inputs: &Inputs, wrt: &[&str], tolera
             let expected = (ends[0] - ends[1]) / (2.0 * h);
             assert!(
                 (found - expected).abs() <= tolerance * (1.0 + expected.abs()),
-                "element {i} of the gradient of {name}: {found}, finite differences give {expected}"
+                "element {i} of the gradient of {name}: {found}, finite differences give {expected}, in\n{}",
+                ops_of(graph)
             );
         }
     }
     gradients
+}
+
+fn ops_of(graph: &Graph) -> String {
+    let nodes = graph.topological().into_iter();
+    nodes.map(|n| format!("  {:?}\n", graph.node(n).op)).collect()
 }

@@ -1,5 +1,10 @@
 //! Laws that every op keeps: results have the inferred types, derivatives agree with finite differences,
 //! bodies agree with their ops.
 
+mod data;
 mod difference;
+mod edges;
 mod models;
+mod ops;
+mod random;
+mod rewriting;

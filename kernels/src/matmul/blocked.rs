@@ -9,15 +9,14 @@
 //! The left operand is read in place. The right one is packed by a first step into panels `[k][columns]`,
 //! zeros beyond the last column, unless it is one panel as it stands.
 
-use latentc_ir::dtype::Literal;
 use latentc_ir::nest::AxisKind::{Parallel, Serial, Unroll, Vector};
 use latentc_ir::nest::build::{KernelBuilder, load, op2};
 use latentc_ir::nest::{BufId, Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::product;
 
-use super::{Shape, View};
-use crate::tile::{Tile, clear, each_sum, heights, row_tiles, tile_product};
+use super::{Shape, View, ceil_div, pack_kernel, strides};
+use crate::tile::{Tile, clear, each_sum, heights, row_tiles, tile_product_with};
 use crate::{Arg, Machine, Schedule, Step, Temp, size};
 
 /// The inner size that one sum in registers runs over; beyond it there are pieces of equal length. 16-bit
@@ -42,12 +41,8 @@ impl Sizes {
     }
 }
 
-fn ceil_div(a: Index, by: i64) -> Index {
-    (a + (by - 1)).floor_div(by)
-}
-
 /// The tile for a shape: as many vectors as the columns need, at most those of the widest.
-fn tile_of(s: &Shape, machine: &Machine) -> Tile {
+pub(super) fn tile_of(s: &Shape, machine: &Machine) -> Tile {
     let widest = machine.widest_tile(s.sum_type());
     match s.n.as_const() {
         Some(n) if n < widest.cols => {
@@ -58,76 +53,43 @@ fn tile_of(s: &Shape, machine: &Machine) -> Tile {
     }
 }
 
+/// What a product kernel is made for.
+pub(super) struct Plan {
+    pub tile: Tile,
+    /// Whether the right operand lies in panels, or as the op has it (not transposed, columns known).
+    pub packed: bool,
+    /// The inner size is cut into chunks of so many, each with a result of its own in a row of results.
+    pub chunk: Option<i64>,
+    /// The most that one sum in registers runs over.
+    pub piece: i64,
+}
+
 /// A product of any sizes.
 pub fn blocked(name: &str, s: &Shape, machine: &Machine) -> Schedule {
     let tile = tile_of(s, machine);
-    let direct = !s.transpose_b && s.n.as_const() == Some(tile.cols);
+    let small = |n: i64| match s.k.as_const() {
+        Some(k) => n <= 2 * tile.cols && k.saturating_mul(n).saturating_mul(4) <= machine.l1 as i64,
+        None => false,
+    };
+    // With few rows each element of the right operand is used once or twice: not worth a copy.
+    let few = s.m.as_const().is_some_and(|m| m <= 2 * tile.rows);
+    let direct = !s.transpose_b && s.n.as_const().is_some_and(|n| few || n <= tile.cols || small(n));
+    let plan = Plan { tile, packed: !direct, chunk: None, piece: PIECE };
+    let kernel = product_kernel(name, s, &plan);
     if direct {
-        let kernel = product_kernel(name, s, tile, false);
         let step = Step { kernel, args: vec![Arg::Operand(0), Arg::Operand(1), Arg::Result(0)] };
         return Schedule { temps: vec![], steps: vec![step] };
     }
     let panels = s.n.ceil_div(tile.cols);
-    let temp = Temp {
-        name: "panels",
-        dtype: s.dtype,
-        len: product(&[s.batch.clone(), panels, s.k.clone(), tile.cols.into()]),
-    };
-    let pack = Step {
-        kernel: pack_kernel(&format!("{name}_pack"), s, tile),
-        args: vec![Arg::Operand(1), Arg::Temp(0)],
-    };
-    let multiply = Step {
-        kernel: product_kernel(name, s, tile, true),
-        args: vec![Arg::Operand(0), Arg::Temp(0), Arg::Result(0)],
-    };
-    Schedule { temps: vec![temp], steps: vec![pack, multiply] }
-}
-
-/// Copies the right operand into panels `[k][tile.cols]`, with zeros beyond the last column; `m` plays no
-/// part.
-pub(crate) fn pack_kernel(name: &str, s: &Shape, tile: Tile) -> Kernel {
-    let mut builder = KernelBuilder::new(name);
-    let k = &mut builder;
-    let z = Sizes { m: 0.into(), batch: size(k, &s.batch), n: size(k, &s.n), k: size(k, &s.k) };
-    let cols = tile.cols;
-    let panels = ceil_div(z.n.clone(), cols);
-    let b = k.buffer("b", s.dtype, z.batch.clone() * z.k.clone() * z.n.clone(), Space::In);
-    let packed_len = z.batch.clone() * panels.clone() * z.k.clone() * cols;
-    let packed = k.buffer("panels", s.dtype, packed_len, Space::Out);
-    k.for_("panel", z.batch.clone() * panels.clone(), Parallel(Split::Even), |k, t| {
-        let batch = t.clone().floor_div(panels.clone().max(1));
-        let first = t.clone().modulo(panels.clone().max(1)) * cols;
-        let from = View {
-            buf: b,
-            start: batch * (z.k.clone() * z.n.clone()),
-            strides: strides(s.transpose_b, &z.k, &z.n),
-        };
-        let to = |p: Index, j: Index| (t.clone() * z.k.clone() + p) * cols + j;
-        let copy = |k: &mut KernelBuilder, count: Index| {
-            k.for_("p", z.k.clone(), Serial, |k, p| {
-                k.for_("j", count.clone(), Vector(tile.lanes), |k, j| {
-                    let value = load(from.buf, from.at(p.clone(), first.clone() + j.clone()));
-                    k.store(packed, to(p.clone(), j), value);
-                });
-                k.for_step("j", count, cols, 1, Vector(tile.lanes), |k, j| {
-                    k.store(packed, to(p, j), Expr::Lit(Literal::zero(s.dtype)));
-                });
-            });
-        };
-        let full = op2(ScalarOp::Le, Expr::from(first.clone() + cols), Expr::from(z.n.clone()));
-        match z.n.as_const() {
-            Some(n) if n % cols == 0 => copy(k, cols.into()),
-            Some(n) => k.if_(full, |k| copy(k, cols.into()), |k| copy(k, (n % cols).into())),
-            None => k.if_(full, |k| copy(k, cols.into()), |k| copy(k, z.n.clone() - first.clone())),
-        }
-    });
-    builder.finish()
-}
-
-/// Strides of a matrix of `rows x cols`, stored transposed or not.
-fn strides(transposed: bool, rows: &Index, cols: &Index) -> (Index, Index) {
-    if transposed { (Index::Const(1), rows.clone()) } else { (cols.clone(), Index::Const(1)) }
+    let len = product(&[s.batch.clone(), panels, s.k.clone(), tile.cols.into()]);
+    let pack = pack_kernel(&format!("{name}_pack"), s, tile);
+    Schedule {
+        temps: vec![Temp { name: "panels", dtype: s.dtype, len }],
+        steps: vec![
+            Step { kernel: pack, args: vec![Arg::Operand(1), Arg::Temp(0)] },
+            Step { kernel, args: vec![Arg::Operand(0), Arg::Temp(0), Arg::Result(0)] },
+        ],
+    }
 }
 
 /// The columns of a tile that the result has.
@@ -138,31 +100,38 @@ enum Columns {
     Below(BufId),
 }
 
-/// The product itself; `packed` tells how the right operand lies.
-fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
+/// The product itself.
+pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
     let z = Sizes::of(k, s);
-    let (sum, cols) = (s.sum_type(), tile.cols);
+    let (sum, tile, cols) = (s.sum_type(), plan.tile, plan.tile.cols);
     let panels = ceil_div(z.n.clone(), cols);
-    let (pieces, piece) = if s.dtype == sum { pieces_of(&z.k) } else { (1.into(), z.k.clone()) };
+    let chunk = plan.chunk.map_or(z.k.clone(), Index::Const);
+    let chunks = plan.chunk.map_or(1.into(), |chunk| ceil_div(z.k.clone(), chunk).max(1));
+    let most = if s.dtype == sum { Some(plan.piece) } else { None };
+    let (pieces, piece) = most.map_or((1.into(), chunk.clone()), |most| pieces_of(&chunk, most));
     let one_piece = pieces.as_const() == Some(1);
 
-    let b_cols = if packed { panels.clone() * cols } else { z.n.clone() };
+    let b_cols = if plan.packed { panels.clone() * cols } else { z.n.clone() };
     let a = k.buffer("a", s.dtype, z.batch.clone() * z.m.clone() * z.k.clone(), Space::In);
     let b = k.buffer("b", s.dtype, z.batch.clone() * z.k.clone() * b_cols, Space::In);
     let space = if one_piece { Space::Out } else { Space::InOut };
-    let c = k.buffer("c", s.dtype, z.batch.clone() * z.m.clone() * z.n.clone(), space);
+    let units = z.batch.clone() * chunks.clone();
+    let c = k.buffer("c", s.dtype, units.clone() * z.m.clone() * z.n.clone(), space);
     let scratch = z.n.as_const().is_none().then(|| k.buffer("edge", sum, tile.rows * cols, Space::Stack));
 
     let block = tile.rows * ROW_TILES;
     let blocks = ceil_div(z.m.clone(), block);
     let groups = ceil_div(panels.clone(), PANELS).max(1);
     let per_matrix = blocks * groups.clone();
-    let total = z.batch.clone() * per_matrix.clone();
+    let total = units * per_matrix.clone();
     let heights = heights(tile.rows, s.m.as_const().map(|m| m % tile.rows));
     k.for_("t", total, Parallel(Split::Even), |k, t| {
-        let batch = t.clone().floor_div(per_matrix.clone().max(1));
+        let unit = t.clone().floor_div(per_matrix.clone().max(1));
+        let batch = unit.clone().floor_div(chunks.clone());
+        let start = unit.clone().modulo(chunks) * chunk.clone();
+        let end = (start.clone() + chunk).min(z.k.clone());
         let within = t.modulo(per_matrix.max(1));
         let group = within.clone().modulo(groups.clone());
         let lo = within.floor_div(groups) * block;
@@ -174,31 +143,50 @@ fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
         };
         let out = View {
             buf: c,
-            start: batch.clone() * (z.m.clone() * z.n.clone()),
+            start: unit * (z.m.clone() * z.n.clone()),
             strides: (z.n.clone(), Index::Const(1)),
         };
-        k.for_("piece", pieces.clone(), Serial, |k, q| {
-            let p0 = q.clone() * piece.clone();
-            let inner = if one_piece { z.k.clone() } else { piece.clone().min(z.k.clone() - p0.clone()) };
+        let pieces = match plan.chunk {
+            Some(_) => (end.clone() - start.clone() + (piece.clone() - 1)).floor_div(piece.clone()).max(1),
+            None => pieces.clone(),
+        };
+        k.for_("piece", pieces, Serial, |k, q| {
+            let p0 = start.clone() + q.clone() * piece.clone();
+            let inner = match plan.chunk {
+                None if one_piece => z.k.clone(),
+                _ => piece.clone().min(end.clone() - p0.clone()),
+            };
             let panel = |k: &mut KernelBuilder, panel: Index, tile: Tile, columns: &Columns| {
-                let right = View {
-                    buf: b,
-                    start: (batch.clone() * panels.clone() + panel.clone()) * (z.k.clone() * cols),
-                    strides: (cols.into(), Index::Const(1)),
+                let first = panel.clone() * cols;
+                let (from, stride) = if plan.packed {
+                    ((batch.clone() * panels.clone() + panel) * (z.k.clone() * cols), cols.into())
+                } else {
+                    (batch.clone() * (z.k.clone() * z.n.clone()) + first.clone(), z.n.clone())
                 };
+                let right = View { buf: b, start: from, strides: (stride, Index::Const(1)) };
                 row_tiles(k, lo.clone(), hi.clone(), &heights, |k, i0, rows| {
                     let tile = tile.with_rows(rows);
                     let sums = tile.sums(k, sum);
                     clear(k, sums);
-                    tile_product(
+                    tile_product_with(
                         k,
                         sums,
                         tile,
                         inner.clone(),
                         |k, i, p| left.load(k, sum, i0.clone() + i, p0.clone() + p),
                         |k, p, j| right.load(k, sum, p0.clone() + p, j),
+                        |k, p| {
+                            if plan.chunk.is_none() {
+                                return;
+                            }
+                            // The next piece of both operands, a part of each row by every tile.
+                            let next = p0.clone() + piece.clone() + p;
+                            if s.transpose_a {
+                                k.prefetch(a, left.at(i0.clone(), next.clone()));
+                            }
+                            k.prefetch(b, right.at(next, i0.clone().modulo(tile.cols)));
+                        },
                     );
-                    let first = panel.clone() * cols;
                     let write = |k: &mut KernelBuilder, add: bool| {
                         store_tile(k, tile, sums, &out, (i0.clone(), first.clone()), &z.n, columns, add)
                     };
@@ -217,7 +205,8 @@ fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
                 panel(k, at, tile, &Columns::Known(cols));
             });
             if whole != panels {
-                let lanes = i64::from(tile.lanes);
+                // Panels have whole vectors, with zeros at the end.
+                let lanes = if plan.packed { i64::from(tile.lanes) } else { 1 };
                 let (last, columns) = match (z.n.as_const(), scratch) {
                     (Some(n), _) => {
                         let rest = n % cols;
@@ -239,8 +228,8 @@ fn product_kernel(name: &str, s: &Shape, tile: Tile, packed: bool) -> Kernel {
 
 /// How many pieces the inner size has, and their length (the last may be shorter): equal, and a whole number
 /// of the loop's unrolled turns.
-fn pieces_of(inner: &Index) -> (Index, Index) {
-    let pieces = ceil_div(inner.clone(), PIECE).max(1);
+fn pieces_of(inner: &Index, most: i64) -> (Index, Index) {
+    let pieces = ceil_div(inner.clone(), most).max(1);
     let piece = (inner.clone() + (pieces.clone() - 1)).floor_div(pieces.clone());
     (pieces, ceil_div(piece, 4) * 4)
 }

@@ -1,6 +1,8 @@
 //! Matrix products: which schedule takes which shape.
 
 mod blocked;
+mod long;
+mod pack;
 
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
@@ -12,7 +14,8 @@ use latentc_ir::types::{Type, product};
 use crate::{Machine, Schedule};
 
 pub use blocked::blocked;
-pub(crate) use blocked::pack_kernel;
+pub use long::long;
+pub(crate) use pack::pack_kernel;
 
 /// The sizes of a product, all matrices of a batch alike.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -62,7 +65,8 @@ impl Shape {
 
 /// The product of two operands (`matmul`), of any sizes; `None` where they are no dense float matrices.
 pub fn matmul(name: &str, op: &Matmul, operands: &[Type], machine: &Machine) -> Option<Schedule> {
-    Some(blocked(name, &Shape::of(op, operands)?, machine))
+    let s = Shape::of(op, operands)?;
+    Some(if long::suits(&s) { long(name, &s, machine) } else { blocked(name, &s, machine) })
 }
 
 /// A matrix in a buffer.
@@ -84,4 +88,14 @@ impl View {
         let value = load(self.buf, self.at(row, col));
         if k.info(self.buf).dtype == sum { value } else { Expr::Cast(sum, Box::new(value)) }
     }
+}
+
+/// Strides of a matrix of `rows x cols`, stored transposed or not.
+fn strides(transposed: bool, rows: &Index, cols: &Index) -> (Index, Index) {
+    if transposed { (Index::Const(1), rows.clone()) } else { (cols.clone(), Index::Const(1)) }
+}
+
+/// Quotient rounded up.
+fn ceil_div(a: Index, by: i64) -> Index {
+    (a + (by - 1)).floor_div(by)
 }

@@ -1,2 +1,5 @@
-//! The `latentc` command.
-fn main() {}
+//! The `latentc` program.
+
+fn main() -> std::process::ExitCode {
+    latentc_models::cli::main()
+}

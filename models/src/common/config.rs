@@ -3,6 +3,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -25,6 +26,25 @@ impl Invalid {
     /// An error where a condition does not hold.
     pub fn unless(holds: bool, key: &'static str, message: impl FnOnce() -> String) -> Result<(), Invalid> {
         if holds { Ok(()) } else { Err(Invalid { key, message: message() }) }
+    }
+
+    /// An error where a number is outside a range.
+    pub fn within(range: RangeInclusive<usize>, value: usize, key: &'static str) -> Result<(), Invalid> {
+        Invalid::unless(range.contains(&value), key, || {
+            format!("{value} found, expected {} to {}", range.start(), range.end())
+        })
+    }
+
+    /// An error where a number is not positive and finite.
+    pub fn positive(value: f64, key: &'static str) -> Result<(), Invalid> {
+        let holds = value > 0.0 && value.is_finite();
+        Invalid::unless(holds, key, || format!("{value} found, expected a positive number"))
+    }
+
+    /// An error where a number is negative or not finite.
+    pub fn not_negative(value: f64, key: &'static str) -> Result<(), Invalid> {
+        let holds = value >= 0.0 && value.is_finite();
+        Invalid::unless(holds, key, || format!("{value} found, expected 0 or a positive number"))
     }
 }
 

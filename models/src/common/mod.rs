@@ -2,6 +2,8 @@
 
 pub mod config;
 pub mod data;
+pub mod device;
+pub mod embedding;
 pub mod metrics;
 pub mod run;
 pub mod sampling;

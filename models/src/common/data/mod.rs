@@ -83,6 +83,11 @@ impl Lists {
         self.indptr.partition_point(|&start| start as usize <= pair) - 1
     }
 
+    /// All pairs (user, item), row after row.
+    pub fn each(&self) -> impl Iterator<Item = (i32, i32)> + '_ {
+        (0..self.users()).flat_map(|u| self.of(u).iter().map(move |&item| (u as i32, item)))
+    }
+
     /// Row offsets, `users() + 1` of them.
     pub fn indptr(&self) -> &[i32] {
         &self.indptr

@@ -26,6 +26,8 @@ pub struct Meta {
     pub config: String,
     /// Where the data came from: the name of a shipped data set, or a path.
     pub data: String,
+    /// Rows of the user and of the item table.
+    pub sizes: [usize; 2],
     /// Identifies the content of the data ([`crate::common::data::Interactions::fingerprint`]).
     pub fingerprint: String,
     /// How far the run is.
@@ -35,7 +37,8 @@ pub struct Meta {
     pub quick: bool,
 }
 
-/// How far a run is. With the configuration and the tensors it determines everything that follows.
+/// How far a run is. With the configuration and the tensors it determines everything that follows. Times are
+/// not in it but in the log: the same run gives the same bytes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Epochs completed.
@@ -50,8 +53,6 @@ pub struct Progress {
     pub best: Option<Best>,
     /// Evaluations since the best.
     pub since_best: u32,
-    /// Seconds of training and evaluation.
-    pub seconds: f64,
 }
 
 /// The best evaluation of a run.
@@ -323,6 +324,7 @@ mod tests {
             system: "mf".into(),
             config: "dim = 2\n".into(),
             data: "gowalla".into(),
+            sizes: [2, 3],
             fingerprint: "2x3".into(),
             progress,
             quick: false,

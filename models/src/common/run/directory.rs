@@ -1,5 +1,5 @@
-//! The folder of a run: `config.toml` as used, `log.jsonl` (one object an epoch), `metrics.jsonl` (one object
-//! an evaluation), `learning_curve.svg`, and the checkpoints `best.safetensors` and `last.safetensors`.
+//! The folder of a run: `config.toml` as used, `log.jsonl` (one object an epoch, and one a save between
+//! epochs, the only one with `batch`), `metrics.jsonl` (one object an evaluation), `learning_curve.svg`, and the checkpoints `best.safetensors` and `last.safetensors`.
 
 use super::atomic::{SaveError, save};
 use serde_json::{Map, Value};
@@ -65,7 +65,8 @@ impl RunDir {
         if let Some(path) = out {
             fs::create_dir_all(path).map_err(|e| failed(path, e))?;
             let dir = RunDir { path: path.to_path_buf() };
-            if dir.config().exists() || dir.last().exists() {
+            // A configuration alone is what a run leaves that could not begin.
+            if [dir.last(), dir.best(), dir.log(), dir.metrics()].iter().any(|file| file.exists()) {
                 return Err(RunDirError::Occupied { path: dir.path });
             }
             return Ok(dir);

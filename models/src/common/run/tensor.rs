@@ -42,6 +42,15 @@ impl Values {
         self.len() == 0
     }
 
+    /// Whether there is neither a NaN nor an infinity.
+    pub fn is_finite(&self) -> bool {
+        match self {
+            Values::F32(v) => v.iter().all(|x| x.is_finite()),
+            Values::F64(v) => v.iter().all(|x| x.is_finite()),
+            Values::I32(_) | Values::I64(_) | Values::U32(_) => true,
+        }
+    }
+
     fn dtype(&self) -> Dtype {
         match self {
             Values::F32(_) => Dtype::F32,

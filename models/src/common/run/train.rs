@@ -8,9 +8,12 @@ use super::curve::learning_curve;
 use super::directory::{Record, RunDir, RunDirError, append, rewind};
 use super::evaluate::evaluate;
 use super::recommender::{Batch, ModelError, Recommender};
+use crate::common::config::Invalid;
 use crate::common::data::Interactions;
-use crate::common::metrics::{MetricError, Report};
-use crate::common::sampling::{BprSampler, SampleError, Sampling, Triples};
+use crate::common::metrics::{Evaluator, MetricError, Report};
+use crate::common::sampling::{BprSampler, ItemIds, SampleError, Sampling, Triples};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +32,8 @@ const QUICK_USERS: usize = 2000;
 /// they may change when it is resumed.
 const FREE_KEYS: [&str; 4] = ["epochs", "eval_every", "patience", "ks"];
 
-/// How a system is trained.
-#[derive(Clone, Debug, PartialEq)]
+/// How a system is trained. It stands in the configuration of each system, its fields among the system's own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Epochs at most.
     pub epochs: u32,
@@ -46,6 +49,27 @@ pub struct Schedule {
     pub sampling: Sampling,
     /// The seed of everything random.
     pub seed: u64,
+}
+
+impl Schedule {
+    /// What the values allow whatever the data is.
+    pub fn check(&self) -> Result<(), Invalid> {
+        Invalid::unless(self.epochs > 0, "epochs", || "0 found, expected at least 1".into())?;
+        Invalid::unless(self.eval_every > 0, "eval_every", || "0 found, expected at least 1".into())?;
+        Invalid::unless((1..=1 << 24).contains(&self.batch), "batch", || {
+            format!("{} found, expected 1 to 16777216 triples", self.batch)
+        })?;
+        Invalid::unless(!self.ks.is_empty() && !self.ks.contains(&0), "ks", || {
+            format!("{:?} found, expected list lengths of at least 1, such as [20, 40]", self.ks)
+        })
+    }
+
+    /// Whether a data set can be trained on and judged this way, before any work is done.
+    pub fn fits(&self, data: &Arc<Interactions>) -> Result<(), RunError> {
+        Evaluator::new(&self.ks, data.items)?;
+        BprSampler::new(data.clone(), self.sampling, self.batch, self.seed, ItemIds::Item)?;
+        Ok(())
+    }
 }
 
 /// The metric that decides which evaluation is best: Recall at 20, or at the shortest length.
@@ -94,6 +118,8 @@ pub trait Observer {
     fn epoch_begins(&mut self, _epoch: u32, _epochs: u32, _done: u32, _steps: u32) {}
     /// A step was made.
     fn stepped(&mut self, _loss: f32, _triples: usize) {}
+    /// An epoch (from 1) was trained; its mean loss, and the seconds since the run began.
+    fn epoch_ended(&mut self, _epoch: u32, _loss: f64, _seconds: f64) {}
     /// Test users ranked so far, of how many.
     fn ranking(&mut self, _done: usize, _users: usize) {}
     /// An evaluation was made; `best` includes it.
@@ -142,6 +168,18 @@ pub enum RunError {
         step: u64,
         /// The loss.
         loss: f32,
+        /// The newest checkpoint.
+        last: PathBuf,
+    },
+    /// The state is not finite, so it was not saved.
+    #[error(
+        "epoch {epoch}: tensor `{tensor}` holds a value that is not finite; lower lr or raise reg ({}), the last checkpoint is from before", last.display()
+    )]
+    StateNotFinite {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// The tensor.
+        tensor: String,
         /// The newest checkpoint.
         last: PathBuf,
     },
@@ -211,9 +249,10 @@ impl Run {
         data: Arc<Interactions>,
         schedule: Schedule,
     ) -> Result<Run, RunError> {
+        schedule.fits(&data)?;
         dir.write_config(&meta.system, &meta.data, &meta.config)?;
         let meta = Meta { progress: Progress::default(), ..meta };
-        Ok(Run::begin(dir, meta, data, schedule, Vec::new()))
+        Ok(Run::begin(dir, meta, data, schedule, Vec::new(), 0.0))
     }
 
     /// A run taken up where its newest checkpoint is; the model gets that state.
@@ -224,6 +263,7 @@ impl Run {
         schedule: Schedule,
         model: &mut dyn Recommender,
     ) -> Result<Run, RunError> {
+        schedule.fits(&data)?;
         let path = dir.last();
         let checkpoint = Checkpoint::load(&path)?;
         checkpoint.expect(&path, &meta.system, &meta.fingerprint)?;
@@ -233,10 +273,11 @@ impl Run {
         if progress.best.as_ref().is_some_and(|b| b.metric != deciding_metric(&schedule.ks)) {
             (progress.best, progress.since_best) = (None, 0);
         }
-        rewind(&dir.log(), progress.epoch)?;
+        let log = rewind(&dir.log(), progress.epoch)?;
+        let seconds = log.last().and_then(|r| r.get("seconds")).and_then(Value::as_f64).unwrap_or(0.0);
         let evaluations = rewind(&dir.metrics(), progress.epoch)?;
         dir.write_config(&meta.system, &meta.data, &meta.config)?;
-        Ok(Run::begin(dir, Meta { progress, ..meta }, data, schedule, evaluations))
+        Ok(Run::begin(dir, Meta { progress, ..meta }, data, schedule, evaluations, seconds))
     }
 
     fn begin(
@@ -245,8 +286,9 @@ impl Run {
         data: Arc<Interactions>,
         schedule: Schedule,
         evaluations: Vec<Record>,
+        base_seconds: f64,
     ) -> Run {
-        let (base_seconds, now) = (meta.progress.seconds, Instant::now());
+        let now = Instant::now();
         Run { dir, meta, data, schedule, evaluations, base_seconds, began: now, saved: now }
     }
 
@@ -274,6 +316,10 @@ impl Run {
             false => sampler.batches(),
         };
         let mut triples = Triples::default();
+        if self.meta.progress.step == 0 {
+            // From here on a run can be resumed wherever it is cut off; and a disk that is full shows now.
+            self.save(model)?;
+        }
         while self.meta.progress.epoch < epochs {
             if self.out_of_patience() {
                 return Ok(self.end(Ending::Patience));
@@ -316,6 +362,7 @@ impl Run {
         Ok(loss)
     }
 
+    /// Ends an epoch: its line in the log and, where the schedule says so, an evaluation with its checkpoint.
     fn finish_epoch(
         &mut self,
         model: &mut dyn Recommender,
@@ -327,6 +374,7 @@ impl Run {
         (progress.batch, progress.loss_sum) = (0, 0.0);
         let (epoch, step, seconds) = (progress.epoch, progress.step, self.seconds());
         append(&self.dir.log(), &epoch_record(epoch, step, loss, seconds))?;
+        observer.epoch_ended(epoch, loss, seconds);
         let Schedule { epochs, eval_every, .. } = self.schedule;
         if epoch % eval_every.max(1) != 0 && epoch != epochs {
             return Ok(());
@@ -338,16 +386,15 @@ impl Run {
         let improved = self.judge(&evaluation);
         append(&self.dir.metrics(), &evaluation.record())?;
         self.evaluations.push(evaluation.record());
-        let metric = deciding_metric(&self.schedule.ks);
-        learning_curve(&self.dir.curve(), &self.meta.system, &metric, &self.evaluations)
-            .map_err(RunDirError::from)?;
-        self.meta.progress.seconds = self.seconds();
         let checkpoint = self.checkpoint(model)?;
         if improved {
             checkpoint.save(&self.dir.best())?;
         }
         checkpoint.save(&self.dir.last())?;
         self.saved = Instant::now();
+        let metric = deciding_metric(&self.schedule.ks);
+        learning_curve(&self.dir.curve(), &self.meta.system, &metric, &self.evaluations)
+            .map_err(RunDirError::from)?;
         if let Some(best) = &self.meta.progress.best {
             observer.evaluated(&evaluation, best);
         }
@@ -381,14 +428,22 @@ impl Run {
 
     fn checkpoint(&self, model: &dyn Recommender) -> Result<Checkpoint, RunError> {
         let tensors = model.tensors().map_err(RunError::State)?;
+        if let Some(bad) = tensors.iter().find(|t| !t.values().is_finite()) {
+            let (tensor, last) = (bad.name().to_string(), self.dir.last());
+            let Progress { epoch, batch, .. } = self.meta.progress;
+            return Err(RunError::StateNotFinite { epoch: epoch + u32::from(batch > 0), tensor, last });
+        }
         Ok(Checkpoint { meta: self.meta.clone(), tensors })
     }
 
     fn save(&mut self, model: &dyn Recommender) -> Result<(), RunError> {
-        self.meta.progress.seconds = self.seconds();
         self.checkpoint(model)?.save(&self.dir.last())?;
         self.saved = Instant::now();
-        Ok(())
+        let Progress { epoch, batch, step, .. } = self.meta.progress;
+        let seconds = ((self.seconds() * 1e3).round() / 1e3).into();
+        let record =
+            [("epoch", epoch.into()), ("batch", batch.into()), ("step", step.into()), ("seconds", seconds)];
+        Ok(append(&self.dir.log(), &record.into_iter().map(|(k, v)| (k.to_string(), v)).collect())?)
     }
 
     fn end(self, ending: Ending) -> Outcome {

@@ -15,6 +15,8 @@ struct Mf {
     losses: Vec<f32>,
     /// The step whose loss is made not a number.
     broken: Option<u64>,
+    /// The step whose update makes a parameter not a number.
+    poisoned: Option<u64>,
     /// Raised once this many steps are done.
     stop_after: Option<(u64, Arc<AtomicBool>)>,
 }
@@ -24,7 +26,7 @@ impl Mf {
         let mut random = Stream::new(seed, 1, 0);
         let mut table = |rows: usize| (0..rows * dim).map(|_| 0.1 * random.normal() as f32).collect();
         let (users, items) = (table(data.users), table(data.items));
-        Mf { data, dim, lr, users, items, losses: vec![], broken: None, stop_after: None }
+        Mf { data, dim, lr, users, items, losses: vec![], broken: None, poisoned: None, stop_after: None }
     }
 
     fn dot(&self, user: usize, item: usize) -> f32 {
@@ -53,6 +55,9 @@ impl Recommender for Mf {
             && batch.step + 1 == *after
         {
             stop.store(true, Ordering::Relaxed);
+        }
+        if self.poisoned == Some(batch.step) {
+            self.users[0] = f32::INFINITY;
         }
         if self.broken == Some(batch.step) {
             return Ok(f32::NAN);
@@ -118,6 +123,7 @@ fn meta(data: &Interactions, config: &str) -> Meta {
         system: "mf".into(),
         config: config.into(),
         data: data.name.clone(),
+        sizes: [data.users, data.items],
         fingerprint: data.fingerprint(),
         progress: Progress::default(),
         quick: false,
@@ -187,7 +193,8 @@ fn a_run_learns_and_leaves_its_folder() {
     assert_eq!(seen.2, 15 * f.data.train.pairs());
     let best = outcome.progress.best.unwrap();
     assert!(best.value > 0.9 && best.value > 2.0 * seen.1[0], "{best:?}, {:?}", seen.1);
-    assert_eq!(std::fs::read_to_string(dir.log()).unwrap().lines().count(), 15);
+    // The save at the beginning, and each epoch.
+    assert_eq!(std::fs::read_to_string(dir.log()).unwrap().lines().count(), 16);
     assert_eq!(std::fs::read_to_string(dir.metrics()).unwrap().lines().count(), 8);
     assert!(dir.curve().exists() && dir.config().exists());
     assert_eq!(Checkpoint::load(&dir.last()).unwrap().meta.progress.epoch, 15);
@@ -222,6 +229,7 @@ fn an_interrupted_run_continues_with_the_same_losses() {
         assert_eq!(without_times(&outcome.evaluations), without_times(&expected.evaluations));
         let state = |name: &str| Checkpoint::load(&f.dir(name).join("last.safetensors")).unwrap();
         assert_eq!(state(&name).tensors, state("whole").tensors);
+        assert_eq!(state(&name).meta.progress, state("whole").meta.progress);
     }
 }
 
@@ -254,6 +262,17 @@ fn a_loss_that_is_not_a_number_stops_the_run() {
     assert_eq!(Checkpoint::load(&f.dir("nan").join("last.safetensors")).unwrap().meta.progress.epoch, 2);
 }
 
+/// The update of the last step before a save may be the one that overflows; its loss was still a number.
+#[test]
+fn a_state_that_is_not_a_number_is_not_saved_over_a_good_one() {
+    let f = Fixture::new();
+    let steps = f.data.train.pairs().div_ceil(32) as u64;
+    let mut model = Mf { poisoned: Some(4 * steps - 1), ..f.model() };
+    let e = f.start("nan", &schedule(6)).train(&mut model, &mut Silent, &never()).unwrap_err().to_string();
+    assert!(e.starts_with("epoch 4: tensor `users` holds a value that is not finite"), "{e}");
+    assert_eq!(Checkpoint::load(&f.dir("nan").join("last.safetensors")).unwrap().meta.progress.epoch, 2);
+}
+
 #[test]
 fn patience_ends_a_run_that_no_longer_improves() {
     let f = Fixture::new();
@@ -268,7 +287,8 @@ fn patience_ends_a_run_that_no_longer_improves() {
 fn a_list_longer_than_the_items_is_an_error() {
     let f = Fixture::new();
     let s = Schedule { ks: vec![41], ..schedule(2) };
-    let e = f.start("k", &s).train(&mut f.model(), &mut Silent, &never()).unwrap_err().to_string();
+    let dir = RunDir::create("mf", Some(&f.dir("k"))).unwrap();
+    let e = Run::new(dir, meta(&f.data, ""), f.data.clone(), s).unwrap_err().to_string();
     assert_eq!(e, "top 41 of 40 items was asked for; give ks of at most 40");
 }
 

@@ -1,0 +1,29 @@
+//! From a graph to a session on this processor.
+
+use crate::cpu::Isa;
+use crate::{CompileError, Options, Session};
+use latentc_ir::graph::Graph;
+use latentc_ir::lower::Target;
+use latentc_ir::passes;
+use latentc_ir::plan::Program;
+use latentc_kernels::Kernels;
+
+impl From<&Isa> for Target {
+    fn from(isa: &Isa) -> Target {
+        Target { lanes: isa.lanes, registers: isa.registers, prefetch: isa.prefetch, l1: isa.l1, l2: isa.l2 }
+    }
+}
+
+/// The plan of a graph for a processor: optimised, fused, lowered, with the kernels made by hand.
+pub fn plan(graph: &Graph, isa: &Isa) -> Result<Program, CompileError> {
+    let target = Target::from(isa);
+    let options = passes::Options { library: &Kernels, ..passes::Options::new(&target) };
+    passes::lower(graph, &options).map_err(|diag| CompileError::Lower { diag: Box::new(diag) })
+}
+
+impl Session {
+    /// Plans a graph for this processor and compiles it.
+    pub fn compile(graph: &Graph, options: &Options) -> Result<Session, CompileError> {
+        Session::cpu(&plan(graph, &Isa::host()?)?, options)
+    }
+}

@@ -1,0 +1,26 @@
+//! Random data and random graphs for tests, and how results are compared (feature `testing`).
+//!
+//! * [`size`], [`shape`], [`array()`], [`ids`]: proptest strategies of dense values, at the sizes where code
+//!   breaks: 0, 1, primes, and one beside each vector width.
+//! * [`pattern`], [`symmetric_pattern`]: sparse patterns with empty rows and hubs.
+//! * [`graphs`]: whole small graphs over all ops with values for their inputs, whose results are finite and
+//!   do not hang on a rounding error; [`RandomGraph::with_gradients`] adds reverse mode.
+//! * [`compare`]: results against expected ones, with a [`Tolerance`].
+//! * [`in_f64`]: the same graph in f64, for the error that a format itself costs.
+//!
+//! A property that holds for compiled code reads: for any graph of [`graphs`], its results compare equal to
+//! those of [`RandomGraph::run`].
+
+mod builder;
+mod compare;
+mod graphs;
+mod sparse;
+mod steps;
+mod values;
+mod widen;
+
+pub use compare::{Mismatch, Nan, Tolerance, compare, compare_all};
+pub use graphs::{Options, RandomGraph, graphs};
+pub use sparse::{pattern, random_pattern, symmetric_pattern};
+pub use values::{array, ids, random_array, random_ids, shape, size, wild};
+pub use widen::in_f64;

@@ -1,0 +1,115 @@
+//! What can end a command: the errors of the parts below, and few of its own.
+
+use crate::common::config::ConfigError;
+use crate::common::data::DataError;
+use crate::common::metrics::MetricError;
+use crate::common::run::{CheckpointError, ModelError, RunDirError, RunError};
+use crate::systems::UnknownSystem;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command failed: one message that names the place, what was found, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The data.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The name of a system.
+    #[error(transparent)]
+    System(#[from] UnknownSystem),
+    /// A training run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The folder of a run.
+    #[error(transparent)]
+    Dir(#[from] RunDirError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// The metrics.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// A system that cannot be made, or failed while ranking.
+    #[error("{system}: {source}")]
+    Model {
+        /// The system.
+        system: &'static str,
+        /// What it said.
+        source: ModelError,
+    },
+    /// A folder that holds no run.
+    #[error("{}: {what}; give the folder of a run (as `latentc train` printed it) or a .safetensors checkpoint", path.display())]
+    NoCheckpoint {
+        /// The folder or file.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A user outside the table.
+    #[error("user {user}: the data has users 0 to {}; give --user one of these", users.saturating_sub(1))]
+    NoSuchUser {
+        /// The user.
+        user: u32,
+        /// Rows of the user table.
+        users: usize,
+    },
+    /// A list longer than the item table.
+    #[error("--top {top}: the data has {items} items; ask for at most that many")]
+    TooLong {
+        /// The length.
+        top: usize,
+        /// Rows of the item table.
+        items: usize,
+    },
+    /// A name file that does not fit the data.
+    #[error("{}: {what}", path.display())]
+    Names {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        what: String,
+    },
+    /// A benchmark workload that does not exist.
+    #[error("no workload `{name}`; there are: {valid}")]
+    NoWorkload {
+        /// The name asked for.
+        name: String,
+        /// All names.
+        valid: String,
+    },
+    /// A benchmark that failed.
+    #[error("workload `{workload}`: {source}")]
+    Bench {
+        /// The workload.
+        workload: &'static str,
+        /// What it said.
+        source: ModelError,
+    },
+    /// A file of benchmark records that cannot be used.
+    #[error("{}: {what}; give another --json", path.display())]
+    Records {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A machine on which something that is needed is missing.
+    #[error("{0}")]
+    Doctor(String),
+    /// Output that cannot be written.
+    #[error("the output cannot be written ({0})")]
+    Output(#[from] io::Error),
+    /// Signals that cannot be listened to.
+    #[error("Ctrl-C cannot be handled ({0})")]
+    Signals(io::Error),
+}
+
+impl CliError {
+    /// Whether it is that the reader of the output has gone away.
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, CliError::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)
+    }
+}

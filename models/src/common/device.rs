@@ -1,0 +1,15 @@
+//! Making programs ready for a machine.
+
+use crate::systems::{Device, Machine};
+pub use latentc::{Isa, Report, Session, Store, llvm_version};
+use latentc::{Options, Program, Result};
+
+/// A program made ready for a machine.
+pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
+    let options = Options { threads: machine.threads, ..Options::default() };
+    let device = match machine.device {
+        Device::Cpu => latentc::cpu()?,
+        Device::Interp => latentc::interp(),
+    };
+    device.compile(program, &options)
+}

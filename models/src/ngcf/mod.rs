@@ -1,0 +1,11 @@
+//! NGCF (Wang and others, 2019): embeddings passed along the edges of the interaction graph through small
+//! dense layers.
+
+mod model;
+mod train;
+
+pub use model::{Form, Matrix, Ngcf, Propagation};
+pub use train::{Config, SYSTEM, programs};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+//! The `latentc` program from outside: what it prints, what it leaves, and what it says of bad input.
+
+mod bad_input;
+mod harness;
+mod resume;
+mod words;

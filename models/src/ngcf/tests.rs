@@ -17,6 +17,10 @@ fn lin(count: usize, a: usize) -> Vec<f32> {
     (0..count).map(|j| (((7 * j + a) % 11) as f32 - 5.0) / 10.0).collect()
 }
 
+fn shape(layers: &[usize], form: Form) -> Shape {
+    Shape { dim: 2, layers: layers.to_vec(), form, bias: Bias::Xavier }
+}
+
 fn close(name: &str, found: &[f32], printed: &[f32], tolerance: f32) {
     assert_eq!(found.len(), printed.len(), "{name}");
     for (at, (f, p)) in found.iter().zip(printed).enumerate() {
@@ -28,7 +32,7 @@ fn close(name: &str, found: &[f32], printed: &[f32], tolerance: f32) {
 /// descent with step size 1 subtracts.
 fn example(form: Form, matrix: Matrix, device: Device) -> (Session, Store, Store) {
     let step = program("example", |g| {
-        let model = Ngcf::new(g.params(), [USERS, ITEMS], 2, &[2], form);
+        let model = Ngcf::new(g.params(), [USERS, ITEMS], &shape(&[2], form));
         let s = Propagation::new(g.csr("adj", [NODES, NODES]).symmetric(), matrix);
         let batch = g.dim("batch", 1..=2);
         let [user, pos, neg] = ["user", "pos", "neg"].map(|name| g.ids(name, [batch]));
@@ -199,7 +203,7 @@ fn every_matrix_is_what_its_name_says_and_dropout_keeps_its_mean() {
 fn dropout_is_drawn_anew_in_each_run() {
     let run = |rate: f64, device: Device| {
         let p = program("z", |g| {
-            let model = Ngcf::new(g.params(), [USERS, ITEMS], 2, &[3, 2], Form::Code);
+            let model = Ngcf::new(g.params(), [USERS, ITEMS], &shape(&[3, 2], Form::Code));
             let s = Propagation::new(g.csr("adj", [NODES, NODES]).symmetric(), Matrix::Norm);
             g.output("z", model.embed(g, Some(s), rate));
         })

@@ -43,6 +43,8 @@ pub(super) struct Paths<'a> {
     pub graph: &'a Graph,
     pub groups: &'a [Option<Group>],
     pub group_of: &'a FxHashMap<NodeId, usize>,
+    /// Scalings that sparse products apply as they gather.
+    pub prologues: &'a FxHashSet<NodeId>,
 }
 
 impl Paths<'_> {
@@ -136,7 +138,7 @@ fn is_map(op: &Op) -> bool {
 }
 
 /// Whether an operand is read at the row that is being written; otherwise it must come from elsewhere.
-fn reads_its_row(op: &Op, position: usize) -> bool {
+pub(crate) fn reads_its_row(op: &Op, position: usize) -> bool {
     match op {
         Op::Spmm(_) | Op::SegmentSum(_) => false,
         Op::SpmmRows(_) => position == 2,
@@ -171,6 +173,12 @@ fn check(
         } else {
             Err(Refusal::OtherRows)
         };
+    }
+    if paths.prologues.contains(&o.node) {
+        for x in &node.operands {
+            check(paths, *x, false, rows, inside, seen)?;
+        }
+        return Ok(());
     }
     if is_free(&node.op) && !matches!(node.op, Op::Input(_)) {
         let aligned = aligned && rows.is_none_or(|r| keeps_rows(graph, o, r));

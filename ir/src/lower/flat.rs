@@ -3,7 +3,7 @@
 use super::cx::{Cx, Row};
 use super::value::is_free;
 use super::{Job, LowerError, Lowered};
-use crate::graph::Operand;
+use crate::graph::{NodeId, Operand};
 use crate::nest::{AxisKind, Index, Split};
 use crate::ops::{Class, Op};
 use crate::types::{Shape, product};
@@ -41,6 +41,12 @@ pub(super) fn is_flat(job: &Job) -> bool {
     let mut seen = FxHashSet::default();
     let mut stack: Vec<Operand> = job.region.outputs.clone();
     if job.region.outputs.iter().any(|o| job.graph.shape_of(*o) != shape) {
+        return false;
+    }
+    let maps = |n: &NodeId| {
+        is_free(&job.graph.node(*n).op) || job.graph.node(*n).op.def().class() == Class::Elementwise
+    };
+    if !job.region.nodes.iter().all(maps) {
         return false;
     }
     stack.extend(job.region.nodes.iter().map(|n| Operand::from(*n)));

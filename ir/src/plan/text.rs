@@ -46,7 +46,8 @@ impl fmt::Display for Program {
             format!("{} {}: {}{bound}", i.kind.name(), name_text(&i.name), i.ty)
         };
         section(f, "inputs", self.inputs.iter().map(input))?;
-        let output = |o: &super::OutputDecl| format!("{}: {}{}", name_text(&o.name), o.dtype, shape_text(&o.shape));
+        let output =
+            |o: &super::OutputDecl| format!("{}: {}{}", name_text(&o.name), o.dtype, shape_text(&o.shape));
         section(f, "outputs", self.outputs.iter().map(output))?;
         section(f, "buffers", self.buffers.iter().map(|b| self.buffer_text(b)))?;
         let launch = |l: &super::Launch| {

@@ -49,14 +49,18 @@ pub(super) fn is_flat(job: &Job) -> bool {
             continue;
         }
         let Some(t) = job.graph.type_of(o).as_tensor() else { return false };
+        let node = job.graph.node(o.node);
+        let member = job.members.contains(&o.node);
         if t.rank() == 0 {
+            // A scalar from elsewhere, but not one that this region sums up.
+            if member && !matches!(node.op, Op::Elementwise(_) | Op::Cast(_)) && !is_free(&node.op) {
+                return false;
+            }
             continue;
         }
         if t.shape != shape {
             return false;
         }
-        let node = job.graph.node(o.node);
-        let member = job.members.contains(&o.node);
         match &node.op {
             Op::Elementwise(_) | Op::Cast(_) if member => stack.extend(node.operands.iter().copied()),
             op if member && op.def().class() != Class::Elementwise && !is_free(op) => return false,

@@ -18,9 +18,10 @@ fn main() {
         let params = g.params();
         let table = params.table("nodes", [n, 64], init::normal(0.1));
         let adj = g.csr("adj", [n, n]).symmetric().nnz(csr.nnz());
-        let user = g.ids("user", [b]);
-        let pos = g.ids("pos", [b]);
-        let neg = g.ids("neg", [b]);
+        let bd = g.dim("batch", 1..=2048usize);
+        let user = g.ids("user", [bd]);
+        let pos = g.ids("pos", [bd]);
+        let neg = g.ids("neg", [bd]);
         let e0 = table.all(g);
         let mut e = e0;
         let mut sum = e0;
@@ -29,8 +30,7 @@ fn main() {
             sum = sum + e;
         }
         let e = sum / 4.0;
-        let loss =
-            bpr(e.rows(user), e.rows(pos), e.rows(neg)) + table.l2(&[user, pos, neg]) * (1e-4 / b as f64);
+        let loss = bpr(e.rows(user), e.rows(pos), e.rows(neg)) + table.l2(&[user, pos, neg]) / bd * 1e-4;
         g.minimise(loss, Adam::new(1e-3));
         g.output("loss", loss);
     });

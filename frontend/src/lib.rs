@@ -1,36 +1,149 @@
-//! The latentc DSL.
+//! latentc: a tensor compiler for models that live on embedding tables and graphs.
+//!
+//! A model is a Rust function over [`Tensor`] handles. [`program`] calls it once and gives a [`Program`]: one
+//! graph with the forward part, the gradients and the step of the optimizer, which a device makes ready to run.
+//!
+//! ```
+//! use latentc::prelude::*;
+//! use latentc::{CsrArray, Session};
+//! use std::sync::Arc;
+//!
+//! #[derive(Params)]
+//! struct LightGcn {
+//!     nodes: Table, // one row a user or item
+//! }
+//!
+//! impl LightGcn {
+//!     fn new(p: &Init, nodes: usize) -> Self {
+//!         Self { nodes: p.table("nodes", [nodes, 8], init::normal(0.1)) }
+//!     }
+//!
+//!     /// The mean of what 0, 1, .., `layers` steps along the edges bring to each node.
+//!     fn embed<'g>(&self, g: &'g Scope, adj: Csr<'g>, layers: usize) -> Tensor<'g> {
+//!         let mut e = self.nodes.all(g);
+//!         let mut sum = e;
+//!         for _ in 0..layers {
+//!             e = adj.sym_norm_spmm(e);
+//!             sum = sum + e;
+//!         }
+//!         sum / (layers as f32 + 1.0)
+//!     }
+//! }
+//!
+//! fn train_step(nodes: usize) -> Result<Program> {
+//!     program("lightgcn_step", |g| {
+//!         let batch = g.dim("batch", 1..=8192);
+//!         let model = LightGcn::new(g.params(), nodes);
+//!         let adj = g.csr("adj", [nodes, nodes]).symmetric();
+//!         let [user, pos, neg] = ["user", "pos", "neg"].map(|name| g.ids(name, [batch]));
+//!         let e = model.embed(g, adj, 2);
+//!         let penalty = model.nodes.l2(&[user, pos, neg]) / batch;
+//!         let loss = bpr(e.rows(user), e.rows(pos), e.rows(neg)) + 1e-4 * penalty;
+//!         g.minimise(loss, Adam::new(1e-2));
+//!         g.output("loss", loss);
+//!     })
+//! }
+//!
+//! // Users 0 and 1, items 2, 3 and 4.
+//! let edges = Arc::new(CsrArray::bipartite(2, 3, [(0, 0), (0, 1), (1, 2)])?);
+//! let program = train_step(5)?;
+//! let train = |mut session: Session| -> Result<f32, Box<dyn std::error::Error>> {
+//!     let mut store = program.init(42);
+//!     session.set_csr("adj", edges.clone())?;
+//!     session.set("user", &[3], &[0, 0, 1])?;
+//!     session.set("pos", &[3], &[2, 3, 4])?;
+//!     session.set("neg", &[3], &[4, 4, 2])?;
+//!     for _ in 0..50 {
+//!         session.run(&mut store)?;
+//!     }
+//!     Ok(session.output::<f32>("loss")?.1[0])
+//! };
+//! let interpreted = train(interp().compile(&program, &Options::default())?)?;
+//! assert!(interpreted < 0.3);
+//! # #[cfg(feature = "llvm")]
+//! # {
+//! let native = train(cpu()?.compile(&program, &Options::default())?)?;
+//! assert!((native - interpreted).abs() < 1e-4);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Mistakes
+//!
+//! Calls of the DSL give no `Result` and do not panic. What does not fit is recorded with the lines that disagree, what
+//! comes out of it is poisoned and stays silent, and [`program`] returns everything that is wrong at once, as
+//! [`Errors`]:
+//!
+//! ```
+//! use latentc::prelude::*;
+//!
+//! let errors = program("wrong", |g| {
+//!     let x = g.input("x", DType::F32, [8, 3]);
+//!     let w = g.params().tensor("w", [4, 2], init::xavier_uniform()).get(g);
+//!     g.output("y", x.matmul(w).relu());
+//!     g.output("y", x + 1.0);
+//! })
+//! .unwrap_err();
+//! assert_eq!(errors.diags().len(), 2);
+//! println!("{}", errors.render(true));
+//! ```
+//!
+//! # What is where
+//!
+//! | for | see |
+//! |---|---|
+//! | inputs, outputs, dims, state | [`Scope`] |
+//! | operations | [`Tensor`], [`Csr`] |
+//! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
+//! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
+//! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
+//!
+//! Without the default feature `llvm` there is no [`cpu`], and programs run by the interpreter only.
 
 // `#[derive(Params)]` writes `::latentc`, in this crate too.
 extern crate self as latentc;
 
 mod csr;
+mod device;
 mod dims;
-pub mod errors;
+mod errors;
 pub mod params;
-pub mod program;
-pub mod scope;
-pub mod tensor;
-pub mod train;
+mod program;
+mod scope;
+mod tensor;
+mod train;
 
 pub use csr::Csr;
+#[cfg(feature = "llvm")]
+pub use device::cpu;
+pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
+#[cfg(feature = "llvm")]
+pub use latentc_backends::cpu::{Isa, llvm_version};
+pub use latentc_backends::{Cache, CompileError, Options, Report, RunError, Session, Store};
+/// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
+pub use latentc_ir::csr::CsrError;
+pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
+pub use latentc_ir::graph::Graph;
 pub use latentc_ir::philox;
-pub use params::{Init, Initializer, Param, Params, Table, init};
+pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program};
-pub use scope::Scope;
+pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Tensor};
 pub use train::loss;
-pub use train::{Adam, Lr, Optimizer, Sgd};
+pub use train::{ADAM_STEP, Adam, Lr, Optimizer, Sgd};
 
 /// What a file that builds models uses.
 pub mod prelude {
+    #[cfg(feature = "llvm")]
+    pub use crate::cpu;
     pub use crate::train::loss::{binary_cross_entropy, bpr, cross_entropy, mae, mse};
     pub use crate::{
-        Adam, Csr, DType, Dim, Errors, Init, Lr, Optimizer, Param, Params, Program, Result, Scope, Sgd,
-        Table, Tensor, init, program,
+        Adam, Csr, DType, Dim, Errors, Init, Lr, Optimizer, Options, Param, Params, Program, Result, Scope,
+        Sgd, Table, Tensor, init, interp, program,
     };
 }

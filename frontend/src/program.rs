@@ -2,11 +2,11 @@
 
 use crate::errors::Errors;
 use crate::params::ParamSpec;
-use crate::scope::{DimSpec, First, Scope, StateSpec};
+use crate::scope::{DimSpec, Scope, StateSpec};
 use crate::train;
+use latentc_backends::Store;
 use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
-use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::Graph;
 use std::panic::Location;
 use std::sync::Arc;
@@ -83,24 +83,39 @@ impl Program {
         &self.dims
     }
 
-    /// Everything that is kept between runs as it is before the first: parameters from their initialisers,
-    /// state from its first values. The same numbers for the same seed on every machine; a parameter's depend
-    /// on its name, sizes and initialiser, and on nothing else in the program.
+    /// Everything that is kept between runs as it is before the first, by name: parameters from their
+    /// initialisers, state from its first values.
+    ///
+    /// The same numbers for the same seed on every machine; a parameter's depend on its name, sizes and
+    /// initialiser, and on nothing else in the program.
     pub fn first_values(&self, seed: u64) -> impl Iterator<Item = (&str, Array)> {
         let params =
             self.params.iter().map(move |p| (p.name.as_str(), p.init.array(&p.shape, seed, p.stream())));
-        let states = self.states.iter().map(move |s| {
-            let value = match s.first {
-                First::Constant(value) => value,
-                // All 64 bits of the seed.
-                First::Seed => Literal::int(DType::I64, seed as i64),
-            };
-            let mut array = Array::zeros(s.dtype, &s.shape);
-            if value != Literal::zero(s.dtype) {
-                (0..array.len()).for_each(|i| array.set(i, value));
+        params.chain(self.states.iter().map(move |s| (s.name.as_str(), s.array(seed))))
+    }
+
+    /// A store of [`Program::first_values`].
+    pub fn init(&self, seed: u64) -> Store {
+        self.first_values(seed).collect()
+    }
+
+    /// Adds to a store what this program keeps and the store lacks, such as the optimizer's state of a
+    /// training step beside parameters that are there already.
+    pub fn init_missing(&self, store: &mut Store, seed: u64) {
+        for p in &self.params {
+            if !store.contains(&p.name) {
+                store.insert(p.name.as_str(), p.init.array(&p.shape, seed, p.stream()));
             }
-            (s.name.as_str(), array)
-        });
-        params.chain(states)
+        }
+        for s in &self.states {
+            if !store.contains(&s.name) {
+                store.insert(s.name.as_str(), s.array(seed));
+            }
+        }
+    }
+
+    /// The graph as text, which [`latentc_ir::graph::parse`] reads back.
+    pub fn to_text(&self) -> String {
+        self.graph.to_string()
     }
 }

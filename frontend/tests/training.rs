@@ -1,53 +1,12 @@
-//! Whole models through the DSL, run by the graph interpreter.
+//! Whole models through the DSL, run on each device.
 
+mod common;
+
+use common::{Machine, close, devices};
 use latentc::prelude::*;
-use latentc_ir::array::{Array, CsrArray, Value};
-use latentc_ir::interp;
+use latentc::{Array, CsrArray};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Named values that a run reads, and to which it writes back what it keeps.
-struct Machine<'p> {
-    program: &'p Program,
-    values: BTreeMap<String, Value>,
-}
-
-impl<'p> Machine<'p> {
-    fn new(program: &'p Program, seed: u64) -> Machine<'p> {
-        let values = program.first_values(seed).map(|(n, a)| (n.to_owned(), Value::Tensor(a))).collect();
-        Machine { program, values }
-    }
-
-    fn set(&mut self, name: &str, value: Array) {
-        self.values.insert(name.to_owned(), Value::Tensor(value));
-    }
-
-    fn set_csr(&mut self, name: &str, csr: CsrArray) {
-        self.values.insert(name.to_owned(), Value::Csr(Arc::new(csr)));
-    }
-
-    fn get(&self, name: &str) -> Vec<f64> {
-        match &self.values[name] {
-            Value::Tensor(a) => a.to_f64(),
-            other => panic!("{name} is {other:?}"),
-        }
-    }
-
-    /// One run; gives the outputs.
-    fn run(&mut self) -> BTreeMap<String, Vec<f64>> {
-        let done = interp::run(self.program.graph(), &|name| self.values.get(name).cloned()).unwrap();
-        self.values.extend(done.updates);
-        let number = |v| if let Value::Tensor(a) = v { a.to_f64() } else { vec![] };
-        done.outputs.into_iter().map(|(n, v)| (n, number(v))).collect()
-    }
-}
-
-fn close(found: &[f64], expected: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), expected.len(), "{found:?}\n{expected:?}");
-    for (f, e) in found.iter().zip(expected) {
-        assert!((f - e).abs() <= tolerance, "{f} is not {e} +- {tolerance}\n{found:?}\n{expected:?}");
-    }
-}
 
 struct Config {
     users: usize,
@@ -97,18 +56,23 @@ fn lightgcn_learns_its_triples() {
     let c = Config { users: 3, items: 4, dim: 8, layers: 2 };
     let program = lightgcn(&c).unwrap();
     assert_eq!(program.params().map(|p| p.name.as_str()).collect::<Vec<_>>(), ["nodes"]);
-    let mut m = Machine::new(&program, 7);
-    m.set_csr("adj", CsrArray::bipartite(3, 4, [(0, 0), (0, 1), (1, 1), (1, 2), (2, 3)]).unwrap());
-    m.set("user", Array::from_slice(&[4], &[0, 1, 2, 0]));
-    m.set("pos", Array::from_slice(&[4], &[3, 5, 6, 4]));
-    m.set("neg", Array::from_slice(&[4], &[5, 3, 4, 6]));
-    let first = m.run()["loss"][0];
-    for _ in 0..100 {
-        m.run();
+    for device in devices() {
+        let mut m = Machine::new(&program, 7, device);
+        m.set_csr(
+            "adj",
+            &Arc::new(CsrArray::bipartite(3, 4, [(0, 0), (0, 1), (1, 1), (1, 2), (2, 3)]).unwrap()),
+        );
+        m.set("user", Array::from_slice(&[4], &[0, 1, 2, 0]));
+        m.set("pos", Array::from_slice(&[4], &[3, 5, 6, 4]));
+        m.set("neg", Array::from_slice(&[4], &[5, 3, 4, 6]));
+        let first = m.run()["loss"].1[0];
+        for _ in 0..100 {
+            m.run();
+        }
+        let last = m.run()["loss"].1[0];
+        assert!((first - 0.69).abs() < 0.05 && last < 0.2, "{first} to {last}");
+        assert_eq!(m.get("adam.step"), [102.0]);
     }
-    let last = m.run()["loss"][0];
-    assert!((first - 0.69).abs() < 0.05 && last < 0.2, "{first} to {last}");
-    assert_eq!(m.get("adam.step"), [102.0]);
 }
 
 /// Row-major values `(((7 j + a) mod 11) - 5) / 10`.
@@ -182,37 +146,48 @@ fn ngcf_layer_has_the_published_arithmetic() {
         g.output("penalty", penalty);
     })
     .unwrap();
-    let mut m = Machine::new(&program, 0);
-    m.set_csr("adj", CsrArray::bipartite(2, 3, [(0, 0), (0, 1), (1, 1), (1, 2)]).unwrap());
-    m.set("user", Array::from_slice(&[2], &[0, 1]));
-    m.set("pos", Array::from_slice(&[2], &[2, 4]));
-    m.set("neg", Array::from_slice(&[2], &[4, 2]));
-    m.set("nodes", lin(&[5, 2], 0));
-    m.set("layer0.w1", lin(&[2, 2], 3));
-    m.set("layer0.b1", lin(&[2], 1));
-    m.set("layer0.w2", lin(&[2, 2], 5));
-    m.set("layer0.b2", lin(&[2], 2));
-    let before: BTreeMap<&str, Vec<f64>> =
-        ["nodes", "layer0.w1", "layer0.w2"].into_iter().map(|n| (n, m.get(n))).collect();
-    let out = m.run();
+    for device in devices() {
+        let mut m = Machine::new(&program, 0, device);
+        m.set_csr("adj", &Arc::new(CsrArray::bipartite(2, 3, [(0, 0), (0, 1), (1, 1), (1, 2)]).unwrap()));
+        m.set("user", Array::from_slice(&[2], &[0, 1]));
+        m.set("pos", Array::from_slice(&[2], &[2, 4]));
+        m.set("neg", Array::from_slice(&[2], &[4, 2]));
+        m.set("nodes", lin(&[5, 2], 0));
+        m.set("layer0.w1", lin(&[2, 2], 3));
+        m.set("layer0.b1", lin(&[2], 1));
+        m.set("layer0.w2", lin(&[2, 2], 5));
+        m.set("layer0.b2", lin(&[2], 2));
+        let before: BTreeMap<&str, Vec<f64>> =
+            ["nodes", "layer0.w1", "layer0.w2"].into_iter().map(|n| (n, m.get(n))).collect();
+        let out = m.run();
 
-    let columns: Vec<f64> = out["z"].chunks(4).flat_map(|row| row[2..].to_vec()).collect();
-    let expected = [
-        -0.194700, 0.980863, -0.213286, 0.976990, -0.207906, 0.978149, -0.215195, 0.976571, -0.291614,
-        0.956536,
-    ];
-    close(&columns, &expected, 2e-6);
-    close(&out["ranking"], &[0.703296], 2e-6);
-    close(&out["penalty"], &[0.018200], 2e-6);
+        let columns: Vec<f64> = out["z"].1.chunks(4).flat_map(|row| row[2..].to_vec()).collect();
+        let expected = [
+            -0.194700, 0.980863, -0.213286, 0.976990, -0.207906, 0.978149, -0.215195, 0.976571, -0.291614,
+            0.956536,
+        ];
+        close(&columns, &expected, 2e-6);
+        close(&out["ranking"].1, &[0.703296], 2e-6);
+        close(&out["penalty"].1, &[0.018200], 2e-6);
 
-    let gradient = |name: &str| -> Vec<f64> {
-        before[name].iter().zip(m.get(name)).map(|(before, after)| before - after).collect()
-    };
-    let nodes = [
-        -0.151432, 0.178708, 0.103166, -0.119110, 0.106862, 0.039091, -0.000295, 0.000105, -0.106693,
-        -0.039390,
-    ];
-    close(&gradient("nodes"), &nodes, 1e-5);
-    close(&gradient("layer0.w1"), &[-0.002033, -0.003075, 0.004474, 0.005988], 1e-5);
-    close(&gradient("layer0.w2"), &[0.000892, 0.001312, 0.001584, 0.002064], 1e-5);
+        let gradient = |name: &str| -> Vec<f64> {
+            before[name].iter().zip(m.get(name)).map(|(before, after)| before - after).collect()
+        };
+        let nodes = [
+            -0.151432, 0.178708, 0.103166, -0.119110, 0.106862, 0.039091, -0.000295, 0.000105, -0.106693,
+            -0.039390,
+        ];
+        close(&gradient("nodes"), &nodes, 1e-5);
+        close(&gradient("layer0.w1"), &[-0.002033, -0.003075, 0.004474, 0.005988], 1e-5);
+        close(&gradient("layer0.w2"), &[0.000892, 0.001312, 0.001584, 0.002064], 1e-5);
+    }
+}
+
+/// What a program prints is a program.
+#[test]
+fn programs_are_read_back_from_their_text() {
+    let c = Config { users: 3, items: 4, dim: 8, layers: 2 };
+    let text = lightgcn(&c).unwrap().to_text();
+    let again = latentc_ir::graph::parse::parse("lightgcn", &text).unwrap();
+    assert_eq!(again.to_string(), text);
 }

@@ -1,7 +1,7 @@
 //! The scalar operations: one table that graphs (elementwise ops), nests and every backend share.
 //!
 //! A row gives the name used in text forms, the number of operands and one line of meaning. Reference
-//! values are in [`eval`](crate::scalar::eval); derivatives stand with the elementwise graph op.
+//! values are in [`eval`]; derivatives stand with the elementwise graph op.
 
 use crate::dtype::DType;
 

@@ -23,7 +23,7 @@ mod vector;
 
 pub use isa::{ISA_NAMES, Isa};
 pub use jit::{KernelFn, Library, LoadError};
-pub use object::{Listing, Object, compile_objects, inspect};
+pub use object::{Listing, Object, compile_objects, inspect, llvm_version};
 
 /// Why a kernel could not be compiled.
 #[derive(Debug, thiserror::Error)]

@@ -25,10 +25,15 @@ const LEVEL: OptimizationLevel = OptimizationLevel::Default;
 
 /// Everything but kernel and machine that decides the code: the generator's sources, LLVM, the passes.
 pub(crate) static GENERATOR: LazyLock<String> = LazyLock::new(|| {
-    let (major, minor, patch) = inkwell::support::get_llvm_version();
     let (version, sources) = (env!("CARGO_PKG_VERSION"), env!("LATENTC_GENERATOR"));
-    format!("latentc {version} {sources}, LLVM {major}.{minor}.{patch}, {PASSES}, {LEVEL:?}")
+    format!("latentc {version} {sources}, LLVM {}, {PASSES}, {LEVEL:?}", llvm_version())
 });
+
+/// The version of the LLVM that this program runs with, such as `22.1.0`.
+pub fn llvm_version() -> String {
+    let (major, minor, patch) = inkwell::support::get_llvm_version();
+    format!("{major}.{minor}.{patch}")
+}
 
 /// Machine code of some kernels, in the object format of its target.
 #[derive(Clone, Debug, PartialEq, Eq)]

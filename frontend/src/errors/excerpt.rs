@@ -42,6 +42,7 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
             places.push((span.file.clone(), range, text.clone()));
         }
     }
+    narrow(&mut places, files)?;
     let (file, range, _) = places.first()?.clone();
     let config = Config::default()
         .with_color(color)
@@ -71,6 +72,28 @@ fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
     Some(text.lines().map(|line| format!("{}\n", line.trim_end())).collect())
 }
 
+/// A call within whose parentheses another label lies is marked by its name alone.
+fn narrow(places: &mut [(Arc<str>, Range<usize>, String)], files: &mut Files) -> Option<()> {
+    for i in 0..places.len() {
+        let (file, range, _) = &places[i];
+        let holds = |(other, r, _): &(Arc<str>, Range<usize>, String)| {
+            other == file && r != range && range.start <= r.start && r.end <= range.end
+        };
+        if places.iter().any(holds) {
+            let source = files.get(file)?;
+            let name = source.chars().skip(range.start).take_while(|c| is_word(*c)).count();
+            if name > 0 {
+                places[i].1.end = range.start + name;
+            }
+        }
+    }
+    Some(())
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// The labels, those of one place as one.
 fn merged(diag: &Diag) -> Vec<(Span, String)> {
     let mut out: Vec<(Span, String)> = vec![];
@@ -96,7 +119,7 @@ fn extent(source: &Source<String>, span: &Span) -> Option<Range<usize>> {
 }
 
 fn length(rest: &[char]) -> usize {
-    let name = rest.iter().take_while(|c| c.is_alphanumeric() || **c == '_').count();
+    let name = rest.iter().take_while(|c| is_word(**c)).count();
     let call = name > 0 && rest.get(name) == Some(&'(');
     let mut depth = 0usize;
     for (i, c) in rest.iter().enumerate() {

@@ -5,7 +5,7 @@
 
 use latentc_ir::array::Array;
 use latentc_ir::dtype::DType;
-use latentc_ir::philox::element_bits;
+use latentc_ir::philox::{element_bits, philox4x32};
 use std::f64::consts::{FRAC_1_SQRT_2, LN_2, TAU};
 
 /// The step at which first values are drawn. Draws of runs count their steps from 0 and do not come here.
@@ -149,8 +149,10 @@ fn uniform_at(seed: u64, stream: u32, index: u64) -> f64 {
 /// A standard normal number by the method of Box and Muller: elements `2 j` and `2 j + 1` are the two
 /// numbers of the words `4 j ..= 4 j + 3`, of which the first two give the radius and the others the angle.
 fn normal_at(seed: u64, stream: u32, index: u64) -> f64 {
-    let word = |k| u64::from(element_bits(seed, stream, STEP, 4 * (index / 2) + k));
-    let unit = |k| (((word(k) << 32) | word(k + 1)) >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
+    let pair = index / 2;
+    let counter = [pair as u32, (pair >> 32) as u32, stream, STEP];
+    let words = philox4x32(counter, [seed as u32, (seed >> 32) as u32]).map(u64::from);
+    let unit = |k: usize| (((words[k] << 32) | words[k + 1]) >> 11) as f64 * (1.0 / (1u64 << 53) as f64);
     // 1 - u lies in (0, 1], so the logarithm is finite.
     let radius = (-2.0 * ln(1.0 - unit(0))).sqrt();
     let (sin, cos) = sin_cos_turns(unit(2));

@@ -11,6 +11,7 @@ use crate::dims::{At, Dim, ShapeLike};
 use crate::params::{Init, ParamSpec};
 use crate::tensor::Tensor;
 use crate::train::Minimise;
+use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::Dim as Size;
 use latentc_ir::dtype::{DType, Literal};
@@ -23,7 +24,7 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 
-/// A program under construction. [`program`](crate::program::program) makes one and hands it to the closure.
+/// A program under construction. [`program`](crate::program()) makes one and hands it to the closure.
 ///
 /// Nothing here fails on the spot: a mistake is recorded with the places in the source that disagree, what
 /// comes out of it is poisoned, and building goes on, so that `program` returns every mistake at once.
@@ -45,12 +46,28 @@ pub struct StateSpec {
     pub first: First,
 }
 
+impl StateSpec {
+    /// The value before the first run.
+    pub fn array(&self, seed: u64) -> Array {
+        let value = match self.first {
+            First::Constant(value) => value,
+            // All 64 bits of the seed.
+            First::Seed => Literal::int(DType::I64, seed as i64),
+        };
+        let mut array = Array::zeros(self.dtype, &self.shape);
+        if value != Literal::zero(self.dtype) {
+            (0..array.len()).for_each(|i| array.set(i, value));
+        }
+        array
+    }
+}
+
 /// The first value of what is kept between runs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum First {
     /// Every element this.
     Constant(Literal),
-    /// The seed given to [`Program::init`](crate::program::Program::init).
+    /// The seed given to [`Program::init`](crate::Program::init).
     Seed,
 }
 

@@ -12,15 +12,15 @@ pub(crate) use reduce::How;
 use crate::dims::{At, AxesLike, AxisLike, Dim};
 use crate::scope::Scope;
 use latentc_ir::diag::{Diag, Span};
-use latentc_ir::dim::{Dim as Size, DimAlgebra, Proof, Symbol};
+use latentc_ir::dim::{Dim as Size, Proof};
 use latentc_ir::dtype::{DType, Literal};
-use latentc_ir::graph::{Graph, Operand};
+use latentc_ir::graph::Operand;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::reshape::Reshape;
-use latentc_ir::scalar::{ReduceOp, ScalarOp};
+use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::{Shape, TensorType, Type, shape_text};
 use std::fmt;
 use std::panic::Location;
@@ -69,42 +69,13 @@ impl<'g> Arg<'g> for Dim<'g> {
         let (Some(size), Some(dtype)) = (self.size(), like.dtype()) else { return like.scope.poisoned(at) };
         let graph = &mut like.scope.state.borrow_mut().graph;
         let before = graph.at.replace(Span::from(at));
-        let value = size.fold(&mut AsValue { graph });
+        let value = match size.as_const() {
+            Some(c) => graph.fill(Literal::int(DType::I64, c), []),
+            None => graph.emit(latentc_ir::ops::size::Size { dim: size }, &[]),
+        };
         let value = graph.cast(value, dtype);
         graph.at = before;
         Tensor { scope: like.scope, value: Some(value), at }
-    }
-}
-
-/// Computes a size in a run, as an i64 scalar: a symbol is the sum of so many ones.
-struct AsValue<'a> {
-    graph: &'a mut Graph,
-}
-
-impl DimAlgebra<Operand> for AsValue<'_> {
-    fn constant(&mut self, value: i64) -> Operand {
-        self.graph.fill(Literal::int(DType::I64, value), [])
-    }
-    fn symbol(&mut self, s: &Symbol) -> Operand {
-        let size = Size::symbol(s.name.clone(), s.lo, s.hi);
-        let ones = self.graph.fill(Literal::int(DType::I64, 1), [size]);
-        self.graph.reduce(ReduceOp::Sum, ones, [0].into_iter().collect())
-    }
-    fn add(&mut self, a: Operand, b: Operand) -> Operand {
-        self.graph.map(ScalarOp::Add, &[a, b])
-    }
-    fn mul(&mut self, a: Operand, b: Operand) -> Operand {
-        self.graph.map(ScalarOp::Mul, &[a, b])
-    }
-    fn floor_div(&mut self, a: Operand, b: Operand) -> Operand {
-        // Sizes are not negative, so that truncation rounds down.
-        self.graph.map(ScalarOp::Div, &[a, b])
-    }
-    fn min(&mut self, a: Operand, b: Operand) -> Operand {
-        self.graph.map(ScalarOp::Min, &[a, b])
-    }
-    fn max(&mut self, a: Operand, b: Operand) -> Operand {
-        self.graph.map(ScalarOp::Max, &[a, b])
     }
 }
 

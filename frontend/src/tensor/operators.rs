@@ -15,10 +15,10 @@ macro_rules! binary {
                 self.apply(ScalarOp::$op, other, Location::caller())
             }
         }
-        binary! { @left $trait :: $method = $op; f32 f64 i32 }
+        binary! { @left $trait :: $method = $op; f32 f64 i32 Dim<'g> }
     )+};
-    (@left $trait:ident :: $method:ident = $op:ident; $($number:ty)+) => {$(
-        impl<'g> $trait<Tensor<'g>> for $number {
+    (@left $trait:ident :: $method:ident = $op:ident; $($left:ty)+) => {$(
+        impl<'g> $trait<Tensor<'g>> for $left {
             type Output = Tensor<'g>;
             #[track_caller]
             fn $method(self, other: Tensor<'g>) -> Tensor<'g> {

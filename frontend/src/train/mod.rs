@@ -6,7 +6,7 @@ mod sgd;
 
 use crate::dims::At;
 use crate::scope::{First, StateSpec};
-pub use adam::Adam;
+pub use adam::{Adam, STEP as ADAM_STEP};
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::{Graph, InputKind, Operand};
@@ -161,6 +161,7 @@ pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minim
             _ => None,
         })
         .collect();
+    latentc_ir::rewrite::forward(graph)?;
     let loss = graph.outputs.pop().map_or(what.loss, |(_, loss)| loss);
     let wrt: Vec<Operand> = params.iter().map(|(_, o)| *o).collect();
     let gradients = latentc_ir::grad::gradients(graph, loss, &wrt)?;

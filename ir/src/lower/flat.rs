@@ -3,7 +3,7 @@
 use super::cx::{Cx, Row};
 use super::value::is_free;
 use super::{Job, LowerError, Lowered};
-use crate::graph::Operand;
+use crate::graph::{NodeId, Operand};
 use crate::nest::{AxisKind, Index, Split};
 use crate::ops::{Class, Op};
 use crate::types::{Shape, product};
@@ -43,24 +43,27 @@ pub(super) fn is_flat(job: &Job) -> bool {
     if job.region.outputs.iter().any(|o| job.graph.shape_of(*o) != shape) {
         return false;
     }
+    let maps = |n: &NodeId| {
+        is_free(&job.graph.node(*n).op) || job.graph.node(*n).op.def().class() == Class::Elementwise
+    };
+    if !job.region.nodes.iter().all(maps) {
+        return false;
+    }
     stack.extend(job.region.nodes.iter().map(|n| Operand::from(*n)));
     while let Some(o) = stack.pop() {
         if !seen.insert(o) {
             continue;
         }
         let Some(t) = job.graph.type_of(o).as_tensor() else { return false };
-        let node = job.graph.node(o.node);
         let member = job.members.contains(&o.node);
-        if t.rank() == 0 {
-            // A scalar from elsewhere, but not one that this region sums up.
-            if member && !matches!(node.op, Op::Elementwise(_) | Op::Cast(_)) && !is_free(&node.op) {
-                return false;
-            }
+        // A scalar that is read from elsewhere is the same for every element; one made here is a sum.
+        if t.rank() == 0 && !member {
             continue;
         }
         if t.shape != shape {
             return false;
         }
+        let node = job.graph.node(o.node);
         match &node.op {
             Op::Elementwise(_) | Op::Cast(_) if member => stack.extend(node.operands.iter().copied()),
             op if member && op.def().class() != Class::Elementwise && !is_free(op) => return false,

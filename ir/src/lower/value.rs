@@ -25,6 +25,7 @@ pub fn is_free(op: &Op) -> bool {
         | Op::Slice(_)
         | Op::Pad(_)
         | Op::CsrDegree(_)
+        | Op::Size(_)
         | Op::RowSparse(_)
         | Op::RowSparseParts(_) => true,
         op => op.def().class() == Class::Leaf,
@@ -48,6 +49,10 @@ impl Cx<'_> {
         let e = match &op {
             Op::Input(_) => return self.load(o, at),
             Op::Fill(f) => return Ok(Expr::Lit(f.value)),
+            Op::Size(s) => {
+                let dim = s.dim.clone();
+                return Ok(self.dim(&dim).into());
+            }
             Op::Elementwise(e) => {
                 let args = operands.iter().map(|x| self.value(*x, at)).collect::<Result<_, _>>()?;
                 Expr::Op(e.op, args)

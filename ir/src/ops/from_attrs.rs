@@ -178,6 +178,10 @@ rows! {
         })?,
     };
     Fill = "fill" |a| fill::Fill { value: a.literal("value")?, shape: a.dims("shape")? };
+    Size = "size" |a| {
+        let [dim] = a.sizes("dim")?;
+        size::Size { dim }
+    };
     Random = "random" |a| random::Random { stream: a.stream()?, shape: a.dims("shape")? };
     Cast = "cast" |a| cast::Cast { to: a.word("to", "an element type", DType::parse)? };
     Broadcast = "broadcast" |a| broadcast::Broadcast { shape: a.dims("shape")?, axes: a.axes("axes")? };

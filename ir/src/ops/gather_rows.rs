@@ -2,7 +2,6 @@
 
 use super::row_sparse::RowSparse;
 use super::*;
-use crate::array::Array;
 use crate::dtype::DType;
 use crate::types::Shape;
 use crate::types::shape_text;
@@ -38,14 +37,7 @@ impl OpDef for GatherRows {
     ) -> Result<Vec<Value>, EvalError> {
         let (table, ids) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
         let rows = values::ids("gather_rows", 1, ids, table.shape()[0])?;
-        let shape: Vec<usize> = ids.shape().iter().chain(&table.shape()[1..]).copied().collect();
-        let bytes = values::row_width(table) * table.dtype().size();
-        let mut y = Array::zeros(table.dtype(), &shape);
-        for (i, r) in rows.into_iter().enumerate() {
-            y.as_bytes_mut()[i * bytes..(i + 1) * bytes]
-                .copy_from_slice(&table.as_bytes()[r * bytes..(r + 1) * bytes]);
-        }
-        Ok(vec![Value::Tensor(y)])
+        Ok(vec![Value::Tensor(values::rows(table, &rows, ids.shape()))])
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {

@@ -36,6 +36,7 @@ pub mod score_top_k;
 pub mod sddmm;
 pub mod segment_sum;
 pub mod segments;
+pub mod size;
 pub mod slice;
 pub mod softmax;
 pub mod spmm;
@@ -227,6 +228,7 @@ macro_rules! registry {
 registry! {
     input::Input,
     fill::Fill,
+    size::Size,
     random::Random,
     elementwise::Elementwise,
     cast::Cast,

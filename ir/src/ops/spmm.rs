@@ -2,7 +2,7 @@
 
 use super::sddmm::Sddmm;
 use super::*;
-use crate::array::Array;
+use crate::array::{Array, CsrArray};
 use crate::types::product;
 
 /// `(csr [rows, cols; nnz], x [cols, ..]) -> [rows, ..]`: `y[r] = sum over the entries e of row r of w[e] * x[col[e]]`, in the order of the entries. With `weighted` a third operand gives `w [nnz]`; without it every `w` is 1. With `transpose` the transposed pattern is used (x has `rows` rows, y has `cols`), each entry with the weight of the original entry.
@@ -59,18 +59,7 @@ impl OpDef for Spmm {
     ) -> Result<Vec<Value>, EvalError> {
         let (csr, x) = (values::csr(operands, 0)?, values::tensor(operands, 1)?);
         let weights = if self.weighted { Some(values::tensor(operands, 2)?.to_f64()) } else { None };
-        let (xv, width) = (x.to_f64(), values::row_width(x));
-        let rows = if self.transpose { csr.cols } else { csr.rows };
-        let mut sums = vec![0.0; rows * width];
-        // In the order of the entries, which is also that of the transpose: its rows list theirs ascending.
-        for (row, entry, col) in values::entries(csr) {
-            let (to, from) = if self.transpose { (col, row) } else { (row, col) };
-            let weight = weights.as_ref().map_or(1.0, |w| w[entry]);
-            for l in 0..width {
-                sums[to * width + l] += weight * xv[from * width + l];
-            }
-        }
-        Ok(vec![Value::Tensor(Array::from_f64(x.dtype(), &values::with_rows(rows, x), &sums))])
+        Ok(vec![Value::Tensor(sparse_product(csr, x, weights.as_deref(), self.transpose))])
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
@@ -109,4 +98,20 @@ impl OpDef for Spmm {
 fn matrix(graph: &mut Graph, x: Operand) -> Operand {
     let shape = graph.shape_of(x);
     graph.reshape(x, [shape[0].clone(), product(&shape[1..])].into_iter().collect())
+}
+
+/// The product of a pattern, or its transpose, and a tensor; weights by entry, 1 without them.
+pub(super) fn sparse_product(csr: &CsrArray, x: &Array, weights: Option<&[f64]>, transpose: bool) -> Array {
+    let (xv, width) = (x.to_f64(), values::row_width(x));
+    let rows = if transpose { csr.cols } else { csr.rows };
+    let mut sums = vec![0.0; rows * width];
+    // In the order of the entries, which is also that of the transpose: its rows list theirs ascending.
+    for (row, entry, col) in values::entries(csr) {
+        let (to, from) = if transpose { (col, row) } else { (row, col) };
+        let weight = weights.map_or(1.0, |w| w[entry]);
+        for l in 0..width {
+            sums[to * width + l] += weight * xv[from * width + l];
+        }
+    }
+    Array::from_f64(x.dtype(), &values::with_rows(rows, x), &sums)
 }

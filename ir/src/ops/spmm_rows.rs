@@ -1,9 +1,8 @@
 //! `spmm_rows`: some rows of a sparse product.
 
 use super::scatter_rows::ScatterRows;
-use super::spmm::Spmm;
+use super::spmm::{Spmm, sparse_product};
 use super::*;
-use crate::array::Array;
 use crate::dtype::DType;
 
 /// `(csr [rows, cols; nnz], x [cols, ..], ids i32 [n]) -> [n, ..]`: row `ids[i]` of [`spmm`] without weights,
@@ -43,40 +42,25 @@ impl OpDef for SpmmRows {
     fn eval(
         &self,
         operands: &[&Value],
-        types: &[Type],
-        dims: &dyn Fn(&str) -> Option<i64>,
+        _: &[Type],
+        _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
-        let whole = Spmm { transpose: self.transpose, weighted: false };
-        let whole = whole.eval(&operands[..2], types, dims)?;
-        let (Some(Value::Tensor(whole)), Some(Value::Tensor(ids))) = (whole.first(), operands.get(2)) else {
-            return Err("`spmm_rows` was given values of other kinds than it takes".to_owned());
-        };
-        let rows = whole.shape()[0];
-        let width: usize = whole.shape()[1..].iter().product();
-        let shape: Vec<usize> = ids.shape().iter().chain(&whole.shape()[1..]).copied().collect();
-        let mut out = Array::zeros(whole.dtype(), &shape);
-        for i in 0..ids.len() {
-            let id = ids.get(i).as_i64();
-            let row = usize::try_from(id)
-                .ok()
-                .filter(|r| *r < rows)
-                .ok_or_else(|| format!("`spmm_rows`: id {id} at position {i}; ids must lie in 0..{rows}"))?;
-            for d in 0..width {
-                out.set(i * width + d, whole.get(row * width + d));
-            }
-        }
-        Ok(vec![Value::Tensor(out)])
+        let (csr, x) = (values::csr(operands, 0)?, values::tensor(operands, 1)?);
+        let whole = sparse_product(csr, x, None, self.transpose);
+        let ids = values::tensor(operands, 2)?;
+        let rows = values::ids("spmm_rows", 2, ids, whole.shape()[0])?;
+        Ok(vec![Value::Tensor(values::rows(&whole, &rows, ids.shape()))])
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        let Some(g) = cx.gradients[0] else { return Ok(vec![None; 3]) };
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None; 3]) };
         let (csr, ids) = (cx.operands[0], cx.operands[2]);
         let pattern = cx.graph.csr(csr).clone();
         let rows = if self.transpose { pattern.cols } else { pattern.rows };
-        let dense = cx.graph.emit(ScatterRows { rows }, &[ids, g]);
+        let dense = cx.graph.emit(ScatterRows { rows }, &[ids, dy]);
         let transpose = !self.transpose && !pattern.symmetric;
-        let x = cx.graph.emit(Spmm { transpose, weighted: false }, &[csr, dense]);
-        Ok(vec![None, Some(x), None])
+        let dx = cx.graph.emit(Spmm { transpose, weighted: false }, &[csr, dense]);
+        Ok(vec![None, Some(dx), None])
     }
 
     fn class(&self) -> Class {

@@ -128,6 +128,18 @@ pub(super) fn with_rows(rows: usize, a: &Array) -> Vec<usize> {
     std::iter::once(rows).chain(a.shape().iter().skip(1).copied()).collect()
 }
 
+/// Rows of a table: axis 0 in place of which stand the axes of the ids.
+pub(super) fn rows(table: &Array, ids: &[usize], axes: &[usize]) -> Array {
+    let shape: Vec<usize> = axes.iter().chain(&table.shape()[1..]).copied().collect();
+    let bytes = row_width(table) * table.dtype().size();
+    let mut out = Array::zeros(table.dtype(), &shape);
+    for (i, r) in ids.iter().enumerate() {
+        out.as_bytes_mut()[i * bytes..(i + 1) * bytes]
+            .copy_from_slice(&table.as_bytes()[r * bytes..(r + 1) * bytes]);
+    }
+    out
+}
+
 /// Sums of elements, exact to one rounding for formats below f64; integers wrap.
 pub(super) enum Sums {
     /// Of a float type.

@@ -5,6 +5,7 @@ mod build;
 mod in_place;
 pub mod interp;
 pub mod memory;
+mod text;
 
 use crate::dim::Symbol;
 use crate::dtype::DType;

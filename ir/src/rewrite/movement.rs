@@ -19,6 +19,7 @@ pub(super) const RULES: &[Rule] = rules! {
     "permute of permute": Exact => double_permute,
     "concat of one": Exact => single_concat,
     "concat of concats is one concat": Exact => nested_concat,
+    "a map of a concat with constants = the concat of maps": Exact => map_of_concat,
     "slice of everything": Exact => whole_slice,
     "slice of concat within a part": Exact => slice_of_concat,
     "pad by nothing": Exact => no_pad,
@@ -90,13 +91,40 @@ fn nested_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let mut flat = vec![];
     for o in &operands {
         match &g.node(o.node).op {
-            Op::Concat(inner) if inner.axis == c.axis && g.uses(*o).len() == 1 => {
+            Op::Concat(inner) if inner.axis == c.axis => {
                 flat.extend(g.node(o.node).operands.iter().copied());
             }
             _ => flat.push(*o),
         }
     }
     (flat.len() > operands.len()).then(|| g.emit(c, &flat))
+}
+
+fn map_of_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let op = g.node(n).op.clone();
+    if !matches!(op, Op::Elementwise(_) | Op::Cast(_)) {
+        return None;
+    }
+    let operands = g.node(n).operands.clone();
+    let at = operands.iter().position(|o| matches!(g.node(o.node).op, Op::Concat(_)))?;
+    let Op::Concat(c) = g.node(operands[at].node).op.clone() else { return None };
+    let constants: Vec<Option<crate::dtype::Literal>> = operands.iter().map(|o| constant(g, *o)).collect();
+    if constants.iter().enumerate().any(|(i, c)| i != at && c.is_none()) {
+        return None;
+    }
+    let mut parts = vec![];
+    for part in g.node(operands[at].node).operands.clone() {
+        let shape = g.shape_of(part);
+        let mut inner = operands.clone();
+        for (i, value) in constants.iter().enumerate() {
+            inner[i] = match value {
+                Some(v) if i != at => g.fill(*v, shape.clone()),
+                _ => part,
+            };
+        }
+        parts.push(g.emit(op.clone(), &inner));
+    }
+    Some(g.emit(c, &parts))
 }
 
 fn whole_slice(g: &mut Graph, n: NodeId) -> Option<Operand> {

@@ -148,10 +148,10 @@ impl<'a> Builder<'a> {
 
     /// A size: a symbol, or a small constant.
     pub(super) fn dim(&mut self) -> Dim {
-        match self.below(4) {
+        match self.below(5) {
             0 => self.symbols[0].clone(),
             1 => self.symbols[1].clone(),
-            _ => Dim::from(self.one_of(&[1usize, 2, 3, 4, 5, 7, 8, 9, 17])),
+            _ => Dim::from(self.one_of(&[1usize, 2, 3, 4, 5, 7, 8, 9, 17, 33])),
         }
     }
 
@@ -181,14 +181,15 @@ impl<'a> Builder<'a> {
 
     // ---- values ----
 
-    /// A value of the pool whose type is accepted.
+    /// A value of the pool whose type is accepted: every second time the newest, so that graphs grow deep.
     pub(super) fn pick(&mut self, accept: impl Fn(&Type) -> bool) -> Option<Entry> {
         let fitting: Vec<usize> =
             (0..self.pool.len()).filter(|i| accept(self.graph.type_of(self.pool[*i].o))).collect();
         if fitting.is_empty() {
             return None;
         }
-        let at = fitting[self.below(fitting.len())];
+        let at = if self.one_in(2) { fitting.len() - 1 } else { self.below(fitting.len()) };
+        let at = fitting[at];
         Some(self.pool[at].clone())
     }
 
@@ -251,12 +252,13 @@ impl<'a> Builder<'a> {
         Some(self.new_input("ids", InputKind::Data, ty, value))
     }
 
-    /// A pattern: of the pool, or a new input between the symbols.
+    /// A pattern: of the pool, or a new input.
     pub(super) fn pattern(&mut self) -> Entry {
         let found = if self.one_in(3) { None } else { self.pick(|ty| ty.as_csr().is_some()) };
         found.unwrap_or_else(|| {
             let symmetric = self.one_in(2);
-            let [rows, cols] = [self.one_of(&self.symbols.clone()), self.one_of(&self.symbols.clone())];
+            let [n, m] = self.symbols.clone();
+            let [rows, cols] = [(); 2].map(|()| self.one_of(&[n.clone(), m.clone(), 17.into(), 33.into()]));
             let cols = if symmetric { rows.clone() } else { cols };
             self.csr_input(rows, cols, symmetric)
         })

@@ -118,30 +118,16 @@ impl RandomGraph {
 }
 
 impl fmt::Debug for RandomGraph {
-    /// A listing: one node a line, then outputs, updates, and the values of the inputs.
+    /// The text of the graph, and the values of its inputs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f)?;
-        let name = |o: &Operand| match o.port {
-            0 => format!("%{}", o.node.index()),
-            p => format!("%{}.{p}", o.node.index()),
-        };
-        for node in self.graph.topological() {
-            let n = self.graph.node(node);
-            let operands: Vec<String> = n.operands.iter().map(name).collect();
-            let types: Vec<String> = n.types.iter().map(ToString::to_string).collect();
-            writeln!(f, "  %{} = {:?}({}) : {}", node.index(), n.op, operands.join(", "), types.join(", "))?;
-        }
-        for (what, list) in [("output", &self.graph.outputs), ("update", &self.graph.updates)] {
-            for (n, o) in list {
-                writeln!(f, "  {what} {n} = {}", name(o))?;
-            }
-        }
+        writeln!(f, "\n{}", self.graph)?;
         for (name, value) in &self.inputs {
             match value {
                 Value::Csr(c) => {
-                    writeln!(f, "  given {name} = {}x{} {:?} {:?}", c.rows, c.cols, c.indptr, c.indices)?;
+                    writeln!(f, "{name} = {}x{} {:?} {:?}", c.rows, c.cols, c.indptr, c.indices)?;
                 }
-                other => writeln!(f, "  given {name} = {other:?}")?,
+                Value::Tensor(a) => writeln!(f, "{name} = {a:?}")?,
+                other => writeln!(f, "{name} = {other:?}")?,
             }
         }
         Ok(())

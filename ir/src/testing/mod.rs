@@ -1,6 +1,6 @@
 //! Random data and random graphs for tests, and how results are compared (feature `testing`).
 //!
-//! * [`size`], [`shape`], [`array`], [`ids`]: proptest strategies of dense values, at the sizes where code
+//! * [`size`], [`shape`], [`array()`], [`ids`]: proptest strategies of dense values, at the sizes where code
 //!   breaks: 0, 1, primes, and one beside each vector width.
 //! * [`pattern`], [`symmetric_pattern`]: sparse patterns with empty rows and hubs.
 //! * [`graphs`]: whole small graphs over all ops with values for their inputs, whose results are finite and

@@ -28,9 +28,10 @@ use crate::ops::segments::Segments;
 use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
 use crate::ops::spmm::Spmm;
+use crate::ops::spmm_rows::SpmmRows;
 use crate::ops::top_k::TopK;
 use crate::scalar::{ReduceOp, ScalarOp, Signature};
-use crate::types::{Shape, product};
+use crate::types::{Shape, Type, product};
 
 /// Adds an op; `None` where it does not come off.
 type Step = fn(&mut Builder<'_>) -> Option<()>;
@@ -54,10 +55,12 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("reduce", reduce),
     ("matmul", matmul),
     ("gather_rows", gather_rows),
+    ("gather_rows", gather_rows),
     ("scatter_rows", scatter_rows),
     ("row_sparse", row_sparse),
     ("segments", segments),
     ("spmm", spmm),
+    ("spmm_rows", spmm_rows),
     ("sddmm", sddmm),
     ("csr_degree", csr_degree),
     ("top_k", top_k),
@@ -110,10 +113,20 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                 _ => true,
             };
             (certain || x.exact || !dtype.is_float()).then_some(())?;
-            b.map(op, &[&x])?;
+            let y = b.map(op, &[&x])?;
+            let again = matches!(op, ScalarOp::Neg | ScalarOp::Not | ScalarOp::Abs | ScalarOp::Relu);
+            if again && b.one_in(4) {
+                b.map(op, &[&y])?;
+            }
         }
         2 => {
-            let mut y = b.value(dtype, shape);
+            let mut y = if b.one_in(3) {
+                // A constant, often one that a rule of algebra knows.
+                let constant = b.one_of(&[1.0, 0.0, -0.0, 0.5, 2.0, -1.0]);
+                b.fill_like(&x, constant)?
+            } else {
+                b.value(dtype, shape)
+            };
             let mut x = x;
             if dtype.is_float() {
                 match op {
@@ -131,7 +144,11 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                     _ => {}
                 }
             }
-            b.map(op, &[&x, &y])?;
+            let z = b.map(op, &[&x, &y])?;
+            if op == ScalarOp::Mul && b.one_in(4) {
+                let constant = b.fill_like(&z, 0.75)?;
+                b.map(op, &[&z, &constant])?;
+            }
         }
         _ => {
             let condition = b.value(DType::Bool, shape.clone());
@@ -252,7 +269,7 @@ fn concat(b: &mut Builder<'_>) -> Option<()> {
     let shape = shape_of(b, &x);
     let axis = b.below(shape.len());
     let mut parts = vec![x.clone()];
-    for _ in 0..=b.below(2) {
+    for _ in 0..b.below(3) {
         let mut other = shape.clone();
         if b.one_in(2) {
             other[axis] = b.dim();
@@ -303,10 +320,16 @@ fn matmul(b: &mut Builder<'_>) -> Option<()> {
 }
 
 fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
-    let table = b.any(1);
+    // Every second time few rows of a table that is known to be large, as rewriting looks for them.
+    let few = b.one_in(2);
+    let large = |ty: &Type| {
+        let rows = ty.as_tensor().and_then(|t| t.shape.first()).and_then(Dim::as_const);
+        rows.is_some_and(|rows| rows >= 8)
+    };
+    let table = if few { b.pick(large)? } else { b.any(1) };
     let rows = shape_of(b, &table)[0].clone();
     let rank = b.below(3);
-    let shape = b.shape(rank);
+    let shape = if few { Shape::from_iter([Dim::from(1 + b.below(4))]) } else { b.shape(rank) };
     let ids = b.ids(shape, &rows)?;
     b.add(GatherRows, &[&table, &ids])?;
     Some(())
@@ -366,6 +389,19 @@ fn spmm(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn spmm_rows(b: &mut Builder<'_>) -> Option<()> {
+    let csr = b.pattern();
+    let ty = b.graph.csr(csr.o).clone();
+    let (transpose, rank) = (b.one_in(2), b.below(3));
+    let (rows, cols) = if transpose { (ty.cols, ty.rows) } else { (ty.rows, ty.cols) };
+    let shape: Shape = std::iter::once(cols).chain(b.shape(rank)).collect();
+    let x = b.value(b.float, shape);
+    let count = b.dim();
+    let ids = b.ids(Shape::from_iter([count]), &rows)?;
+    b.add(SpmmRows { transpose }, &[&csr, &x, &ids])?;
+    Some(())
+}
+
 fn sddmm(b: &mut Builder<'_>) -> Option<()> {
     let csr = b.pattern();
     let ty = b.graph.csr(csr.o).clone();
@@ -386,7 +422,7 @@ fn csr_degree(b: &mut Builder<'_>) -> Option<()> {
 }
 
 fn top_k(b: &mut Builder<'_>) -> Option<()> {
-    let sized = |t: &crate::types::Type| {
+    let sized = |t: &Type| {
         let t = t.as_tensor();
         t.is_some_and(|t| t.dtype != DType::Bool && t.shape.last().is_some_and(|d| d.lower() > 0))
     };

@@ -89,7 +89,7 @@ pub fn ids(count: usize, bound: usize) -> impl Strategy<Value = Array> {
     })
 }
 
-/// As [`array`], from a stream of random words; no float is 0, so that no kink is met by accident.
+/// As [`array()`], from a stream of random words; no float is 0, so that no kink is met by accident.
 pub fn random_array(random: &mut Stream, dtype: DType, shape: &[usize]) -> Array {
     let mut a = Array::zeros(dtype, shape);
     for i in 0..a.len() {

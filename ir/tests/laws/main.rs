@@ -7,3 +7,4 @@ mod edges;
 mod models;
 mod ops;
 mod random;
+mod rewriting;

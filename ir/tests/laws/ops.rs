@@ -33,6 +33,7 @@ use latentc_ir::ops::segments::Segments;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::softmax::Softmax;
 use latentc_ir::ops::spmm::Spmm;
+use latentc_ir::ops::spmm_rows::SpmmRows;
 use latentc_ir::ops::top_k::TopK;
 use latentc_ir::ops::{Axes, Op};
 use latentc_ir::philox::Stream;
@@ -171,6 +172,8 @@ fn cases() -> Vec<Case> {
         case(op(true), vec![pattern.clone(), numbers(&[x, 2], 1), weights.clone()]);
         case(op(true), vec![pattern.clone(), numbers(&[x], 1), weights.clone()]);
         case(op(true), vec![pattern.clone(), numbers(&[x, 2, 2], 1), weights]);
+        let rows = if symmetric || !transpose { 5 } else { 4 };
+        case(SpmmRows { transpose }.into(), vec![pattern.clone(), numbers(&[x, 2], 1), ids(6, rows, 3)]);
         case(CsrDegree { transpose }.into(), vec![pattern]);
     }
     case(Sddmm.into(), vec![csr(5, 4, false), numbers(&[5, 3], 1), numbers(&[4, 3], 2)]);
@@ -311,11 +314,12 @@ fn number(op: &Op) -> usize {
         Op::Dropout(_) => 24,
         Op::Softmax(_) => 25,
         Op::LogSumExp(_) => 26,
+        Op::SpmmRows(_) => 27,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 27;
+pub const OPS: usize = 28;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -3,6 +3,8 @@
 use crate::ops::{OPS, mark};
 use latentc_ir::array::{Array, Value};
 use latentc_ir::dtype::DType;
+use latentc_ir::graph::parse::parse;
+use latentc_ir::graph::verify::verify;
 use latentc_ir::graph::{Graph, Operand};
 use latentc_ir::interp::Evaluation;
 use latentc_ir::philox::Stream;
@@ -11,11 +13,13 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-fn evaluate(graph: &RandomGraph) -> Result<Evaluation, TestCaseError> {
+/// Runs a graph.
+pub fn evaluate(graph: &RandomGraph) -> Result<Evaluation, TestCaseError> {
     graph.run().map_err(|e| TestCaseError::fail(e.to_string()))
 }
 
-fn same(expected: &Evaluation, found: &Evaluation, tolerance: f64) -> Result<(), TestCaseError> {
+/// Compares outputs and updates.
+pub fn same(expected: &Evaluation, found: &Evaluation, tolerance: f64) -> Result<(), TestCaseError> {
     let tolerance = Tolerance::new(tolerance);
     compare_all(&expected.outputs, &found.outputs, &tolerance)
         .and_then(|()| compare_all(&expected.updates, &found.updates, &tolerance))
@@ -55,6 +59,18 @@ proptest! {
                 prop_assert!(a.to_f64().iter().all(|x| x.abs() <= 64.0 || *x == f64::NEG_INFINITY), "{name}");
             }
         }
+    }
+
+    /// A graph has a text that reads back as the same graph, and is well formed, with gradients too.
+    #[test]
+    fn text_reads_back(graph in graphs(Options::default()), with in any::<bool>()) {
+        let graph = if with { graph.with_gradients() } else { graph };
+        prop_assert_eq!(verify(&graph.graph), Ok(()));
+        let text = graph.graph.to_string();
+        let read = parse("text", &text).map_err(|d| TestCaseError::fail(d.to_string()))?;
+        prop_assert_eq!(read.to_string(), text);
+        let read = RandomGraph { graph: read, inputs: graph.inputs.clone() };
+        same(&evaluate(&graph)?, &evaluate(&read)?, 0.0)?;
     }
 
     #[test]

@@ -53,6 +53,7 @@ const ALL: &str = r#"graph "every op" {
   %29 = eq(%27, %27) : bool[batch, 20]
   %30 = not(%29) : bool[batch, 20]
   %31, %32 = score_top_k(%0, nodes, seen, ids) {k = 5} : f32[batch, 5], i32[batch, 5]
+  %33 = spmm_rows(adj, nodes, ids) {transpose = 1} : f32[batch, 64]
 
   output "a loss" = %8
   output ids = %28

@@ -71,7 +71,9 @@ pub fn blocked(name: &str, s: &Shape, machine: &Machine) -> Schedule {
         Some(k) => n <= 2 * tile.cols && k.saturating_mul(n).saturating_mul(4) <= machine.l1 as i64,
         None => false,
     };
-    let direct = !s.transpose_b && s.n.as_const().is_some_and(|n| n <= tile.cols || small(n));
+    // With few rows each element of the right operand is used once or twice: not worth a copy.
+    let few = s.m.as_const().is_some_and(|m| m <= 2 * tile.rows);
+    let direct = !s.transpose_b && s.n.as_const().is_some_and(|n| few || n <= tile.cols || small(n));
     let plan = Plan { tile, packed: !direct, chunk: None, piece: PIECE };
     let kernel = product_kernel(name, s, &plan);
     if direct {

@@ -3,7 +3,10 @@
 use super::output::{Output, members};
 use super::{CliError, Status, table};
 use crate::common::data::{SHIPPED, shipped};
-use crate::systems::SYSTEMS;
+use crate::common::device::{Isa, Report, Store, compile, llvm_version};
+use crate::common::run::ModelError;
+use crate::systems::{Device, Machine, SYSTEMS};
+use latentc::{DType, program};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +53,9 @@ fn good(name: &'static str, detail: String) -> Finding {
 
 /// Looks around.
 pub fn run(_: &Args, out: &Output) -> Result<Status, CliError> {
-    let mut findings = vec![processor(), vectors(), caches(), memory(), cuda()];
+    let mut findings = vec![processor(), vectors(), instructions(), caches(), memory(), llvm()];
+    findings.extend(native_code());
+    findings.push(cuda());
     findings.extend(data());
     findings.push(systems());
     for f in &findings {
@@ -106,6 +111,65 @@ fn vectors() -> Finding {
 #[cfg(not(target_arch = "x86_64"))]
 fn vectors() -> Finding {
     good("vector features", std::env::consts::ARCH.to_string())
+}
+
+/// The instruction set that code is generated for.
+fn instructions() -> Finding {
+    match Isa::host() {
+        Ok(isa) => {
+            let (bits, registers) = (isa.vector_bits(), isa.registers);
+            good("instruction set", format!("{}: {registers} vector registers of {bits} bits", isa.name))
+        }
+        Err(e) => Finding { name: "instruction set", state: State::Bad, detail: e.to_string() },
+    }
+}
+
+fn llvm() -> Finding {
+    good("LLVM", llvm_version())
+}
+
+/// A program of one op, compiled and run: whether native code works, and what the cache of compiled kernels
+/// is like.
+fn native_code() -> Vec<Finding> {
+    const NAME: &str = "native code";
+    let bad = |detail: String| vec![Finding { name: NAME, state: State::Bad, detail }];
+    let report = match probe() {
+        Ok(report) => report,
+        Err(e) => return bad(e.to_string()),
+    };
+    let time = report.times.total.as_secs_f64() * 1e3;
+    let from = if report.kernels.iter().all(|k| k.cached) { "taken from the cache" } else { "compiled" };
+    let mut findings =
+        vec![good(NAME, format!("{}: a probe was {from} and ran, {time:.1} ms", report.device))];
+    findings.push(match &report.cache {
+        Some(dir) => {
+            let (files, bytes) = folder(dir);
+            let size = table::grouped(bytes.div_ceil(1024));
+            good("kernel cache", format!("{}: {} kernels, {size} KiB", dir.display(), table::grouped(files)))
+        }
+        None => Finding { name: "kernel cache", state: State::Absent, detail: "not in use".into() },
+    });
+    for note in &report.notes {
+        findings.push(Finding { name: "kernel cache", state: State::Absent, detail: note.to_string() });
+    }
+    findings
+}
+
+fn probe() -> Result<Report, ModelError> {
+    let p = program("doctor", |g| g.output("y", g.input("x", DType::F32, [16]) + 1.0))?;
+    let mut session = compile(&p, Machine { device: Device::Cpu, threads: 1 })?;
+    session.set("x", &[16], &[1.0f32; 16])?;
+    session.run(&mut Store::new())?;
+    match session.output::<f32>("y")?.1 {
+        y if y.iter().all(|y| *y == 2.0) => Ok(session.report()),
+        y => Err(format!("1 + 1 came out as {y:?}").into()),
+    }
+}
+
+/// Files of a folder, and their bytes.
+fn folder(dir: &Path) -> (usize, u64) {
+    let sizes = std::fs::read_dir(dir).into_iter().flatten().flatten().filter_map(|e| e.metadata().ok());
+    sizes.filter(|m| m.is_file()).fold((0, 0), |(n, bytes), m| (n + 1, bytes + m.len()))
 }
 
 fn caches() -> Finding {

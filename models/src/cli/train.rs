@@ -142,8 +142,15 @@ fn build(
     configured: &Configured,
     data: &Arc<Interactions>,
     machine: Machine,
+    out: &Output,
 ) -> Result<Box<dyn Recommender>, CliError> {
-    configured.build(data, machine).map_err(|source| CliError::Model { system: system.name, source })
+    let refused = |source| CliError::Model { system: system.name, source };
+    let mut model = configured.build(data, machine).map_err(refused)?;
+    let done = model.prepare().map_err(refused)?;
+    if !done.is_empty() {
+        out.note(&format!("compiled {done}"));
+    }
+    Ok(model)
 }
 
 /// Everything that can be wrong is looked at before the folder is made.
@@ -153,7 +160,7 @@ fn begin(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), Cl
     let source = data_source(args.data.as_deref().unwrap_or(SHIPPED[0]));
     let data = open_data(&source, Declared { users: args.users, items: args.items }, out)?;
     configured.schedule.fits(&data)?;
-    let model = build(system, &configured, &data, machine)?;
+    let model = build(system, &configured, &data, machine, out)?;
     let dir = RunDir::create(system.name, args.out.as_deref())?;
     let meta = meta(system, &configured, &data, &source, args.quick);
     let ks = configured.schedule.ks.clone();
@@ -172,7 +179,7 @@ fn resume(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), C
     let configured = (system.configure)(&args.sources(Sources::default().text(origin, was.config.clone()))?)?;
     let source = args.data.as_deref().map_or_else(|| was.data.clone(), data_source);
     let data = run_data(&was, Some(&source), out)?;
-    let mut model = build(system, &configured, &data, machine)?;
+    let mut model = build(system, &configured, &data, machine, out)?;
     let quick = args.quick || was.quick;
     let meta = meta(system, &configured, &data, &source, quick);
     let ks = configured.schedule.ks.clone();

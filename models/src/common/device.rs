@@ -1,15 +1,15 @@
 //! Making programs ready for a machine.
 
-use super::run::ModelError;
 use crate::systems::{Device, Machine};
-use latentc::Program;
-pub use latentc_backends::{Options, Session, Store};
+pub use latentc::{Isa, Report, Session, Store, llvm_version};
+use latentc::{Options, Program, Result};
 
 /// A program made ready for a machine.
-pub fn compile(program: &Program, machine: Machine) -> Result<Session, ModelError> {
+pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
     let options = Options { threads: machine.threads, ..Options::default() };
-    match machine.device {
-        Device::Cpu => Ok(Session::compile(program.graph(), &options)?),
-        Device::Interp => Ok(Session::interp(program.graph())?),
-    }
+    let device = match machine.device {
+        Device::Cpu => latentc::cpu()?,
+        Device::Interp => latentc::interp(),
+    };
+    device.compile(program, &options)
 }

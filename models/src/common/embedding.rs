@@ -4,7 +4,7 @@
 //! for all: the rows are computed once after a change of the parameters, then batches of users are scored
 //! against all items, without those they have in train, by one fused op that never stores the scores.
 
-use super::device::{Session, Store, compile};
+use super::device::{Report, Session, Store, compile};
 use crate::common::data::Interactions;
 use crate::common::run::{Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, Values};
 use crate::common::sampling::ItemIds;
@@ -65,8 +65,7 @@ impl EmbeddingRecommender {
         seed: u64,
         machine: Machine,
     ) -> Result<EmbeddingRecommender, ModelError> {
-        let mut store = Store::new();
-        programs.step.first_values(seed).for_each(|(name, array)| drop(store.insert(name, array)));
+        let store = programs.step.init(seed);
         let names = store.names().map(str::to_string).collect();
         let (indptr, items) = (data.train.indptr().to_vec(), data.train.items().to_vec());
         let seen = Arc::new(CsrArray::new(data.users, data.items, indptr, items, false)?);
@@ -147,9 +146,36 @@ fn with_pattern(
     Ok(session)
 }
 
+/// What getting a program ready took.
+fn describe(what: &str, report: &Report) -> String {
+    if report.kernels.is_empty() {
+        return format!("{what}: {}", report.device);
+    }
+    let cached = report.kernels.iter().filter(|k| k.cached).count();
+    let (kernels, ms) = (report.kernels.len(), report.times.total.as_secs_f64() * 1e3);
+    let mut text = format!("{what}: {kernels} kernels in {ms:.0} ms, {cached} of them from the cache");
+    report.notes.iter().for_each(|note| text += &format!(" ({note})"));
+    text
+}
+
 impl Recommender for EmbeddingRecommender {
     fn item_ids(&self) -> ItemIds {
         ItemIds::Node
+    }
+
+    fn prepare(&mut self) -> Result<String, ModelError> {
+        let mut words = vec![];
+        let Programs { step, embed, adj, .. } = &self.programs;
+        for (what, slot, program) in
+            [("a step", &mut self.step, step), ("the final rows", &mut self.embed, embed)]
+        {
+            let session = match slot {
+                Some(session) => session,
+                empty => empty.insert(with_pattern(program, adj, self.machine)?),
+            };
+            words.push(describe(what, &session.report()));
+        }
+        Ok(words.join("; "))
     }
 
     fn train_step(&mut self, batch: Batch<'_>) -> Result<f32, ModelError> {

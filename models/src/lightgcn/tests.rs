@@ -1,7 +1,7 @@
 //! LightGCN against a second implementation in f64, with gradients by central differences.
 
 use super::*;
-use crate::common::device::{Store, compile};
+use crate::common::device::compile;
 use crate::systems::{Device, Machine};
 use latentc::{Array, CsrArray, prelude::*};
 use std::sync::Arc;
@@ -70,8 +70,7 @@ fn a_step_is_that_of_the_second_implementation() {
     for (at, name) in ["user", "pos", "neg"].iter().enumerate() {
         session.set(name, &[TRIPLES.len()], &TRIPLES.map(|t| t[at])).unwrap();
     }
-    let mut store = Store::new();
-    step.first_values(5).for_each(|(name, array)| drop(store.insert(name, array)));
+    let mut store = step.init(5);
     let e0: Vec<f64> = store.get("nodes").map(Array::to_f64).unwrap();
     session.run(&mut store).unwrap();
     let after: Vec<f64> = store.get("nodes").map(Array::to_f64).unwrap();

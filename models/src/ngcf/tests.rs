@@ -149,8 +149,7 @@ fn propagated(matrix: Matrix, rate: f64, runs: usize, x: &[f32]) -> Vec<f64> {
     let adj = CsrArray::bipartite(USERS, ITEMS + 1, PAIRS).unwrap().with_twin();
     session.set_csr("adj", Arc::new(adj)).unwrap();
     session.set("x", &[nodes, 2], x).unwrap();
-    let mut store = Store::new();
-    p.first_values(3).for_each(|(name, array)| drop(store.insert(name, array)));
+    let mut store = p.init(3);
     let mut sums = vec![0.0; x.len()];
     for _ in 0..runs {
         session.run(&mut store).unwrap();
@@ -192,8 +191,7 @@ fn dropout_is_drawn_anew_in_each_run() {
         .unwrap();
         let mut session = compile(&p, Machine { device: Device::Interp, threads: 1 }).unwrap();
         session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
-        let mut store = Store::new();
-        p.first_values(3).for_each(|(name, array)| drop(store.insert(name, array)));
+        let mut store = p.init(3);
         let rows = [0, 1].map(|_| {
             session.run(&mut store).unwrap();
             session.output::<f32>("z").unwrap().1.to_vec()

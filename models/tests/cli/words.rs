@@ -47,6 +47,9 @@ fn the_doctor_finds_the_machine_and_the_data() {
     let finding = |name: &str| findings.iter().find(|f| f["name"] == name).unwrap();
     assert!(finding("data")["detail"].as_str().unwrap().contains("29,858 users"));
     assert_eq!(finding("systems")["detail"], "lightgcn, ngcf");
+    for (name, state) in [("LLVM", "ok"), ("instruction set", "ok"), ("native code", "ok")] {
+        assert_eq!(finding(name)["state"], state, "{findings:?}");
+    }
     assert!(findings.iter().any(|f| f["name"] == "CUDA driver"));
 }
 

@@ -26,6 +26,12 @@ pub trait Recommender {
         ItemIds::Item
     }
 
+    /// Makes training ready, which may take a while the first time: what cannot be compiled shows here, before
+    /// a run begins. Says what was done, in a few words; nothing where there was nothing to do.
+    fn prepare(&mut self) -> Result<String, ModelError> {
+        Ok(String::new())
+    }
+
     /// One step of training; the loss of the batch before the update.
     fn train_step(&mut self, batch: Batch<'_>) -> Result<f32, ModelError>;
 

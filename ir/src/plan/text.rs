@@ -1,0 +1,105 @@
+//! Programs as text for people: what is where, how large, and what is launched in which order. The kernels'
+//! own text is that of [`nest`](crate::nest). It is not read back.
+
+use super::{BufferDecl, Place, Program};
+use crate::graph::InputKind;
+use crate::text::name_text;
+use crate::types::{Type, product, shape_text};
+use std::fmt;
+
+/// Bytes in the largest unit that leaves at least one of it.
+fn size_text(bytes: i128) -> String {
+    let units = [("GiB", 1i128 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{:.1} {name}", bytes as f64 / unit as f64),
+        None => format!("{bytes} B"),
+    }
+}
+
+/// Bytes of a buffer for the greatest values of the sizes.
+fn bytes(b: &BufferDecl) -> i128 {
+    i128::from(product(&b.shape).upper()).saturating_mul(b.dtype.size() as i128)
+}
+
+/// What the buffers of a kind come to, for the totals.
+fn kind(program: &Program, b: &BufferDecl) -> &'static str {
+    match &b.place {
+        Place::Input(i) | Place::Csr { input: i, .. } => match program.inputs.get(*i).map(|i| i.kind) {
+            Some(InputKind::Param) => "parameters",
+            Some(InputKind::State) => "state",
+            _ => "data",
+        },
+        Place::Output(_) => "outputs",
+        Place::Arena { .. } => "temporaries",
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "program {}", name_text(&self.name))?;
+        section(f, "dims", self.dims.iter().map(|d| format!("{}: {}..={}", name_text(&d.name), d.lo, d.hi)))?;
+        let input = |i: &super::InputDecl| {
+            let bound = match (&i.bound, &i.ty) {
+                (Some(b), Type::Tensor(_)) => format!(", each below {b}"),
+                _ => String::new(),
+            };
+            format!("{} {}: {}{bound}", i.kind.name(), name_text(&i.name), i.ty)
+        };
+        section(f, "inputs", self.inputs.iter().map(input))?;
+        let output = |o: &super::OutputDecl| format!("{}: {}{}", name_text(&o.name), o.dtype, shape_text(&o.shape));
+        section(f, "outputs", self.outputs.iter().map(output))?;
+        section(f, "buffers", self.buffers.iter().map(|b| self.buffer_text(b)))?;
+        let launch = |l: &super::Launch| {
+            let name = |i: &usize| self.buffers.get(*i).map_or("?".to_owned(), |b| name_text(&b.name));
+            let buffers: Vec<String> = l.buffers.iter().map(name).collect();
+            let dim = |i: &usize| self.dims.get(*i).map_or("?".to_owned(), |d| name_text(&d.name));
+            let dims: Vec<String> = l.dims.iter().map(dim).collect();
+            let dims = if dims.is_empty() { String::new() } else { format!(" [{}]", dims.join(", ")) };
+            let kernel = self.kernels.get(l.kernel).map_or("?", |k| k.name.as_str());
+            format!("{kernel}({}){dims}", buffers.join(", "))
+        };
+        section(f, "launches", self.launches.iter().map(launch))?;
+        let mut totals = vec![];
+        for k in ["parameters", "state", "data", "outputs", "temporaries"] {
+            let of_kind: Vec<&BufferDecl> = self.buffers.iter().filter(|b| kind(self, b) == k).collect();
+            if of_kind.is_empty() {
+                continue;
+            }
+            let total: i128 = of_kind.iter().map(|b| bytes(b)).fold(0, i128::saturating_add);
+            let shared = match k {
+                "temporaries" => format!(", in an arena of {}", size_text(self.arena_bytes as i128)),
+                _ => String::new(),
+            };
+            totals.push(format!("{k}: {}{shared}", size_text(total)));
+        }
+        section(f, "memory", totals)
+    }
+}
+
+impl Program {
+    fn buffer_text(&self, b: &BufferDecl) -> String {
+        let input = |i: &usize| self.inputs.get(*i).map_or("?".to_owned(), |i| name_text(&i.name));
+        let place = match &b.place {
+            Place::Input(i) => format!("input {}", input(i)),
+            Place::Csr { input: i, part } => format!("{} of {}", part.name(), input(i)),
+            Place::Output(i) => {
+                let name = self.outputs.get(*i).map_or("?".to_owned(), |o| name_text(&o.name));
+                format!("output {name}")
+            }
+            Place::Arena { offset } => format!("arena at {offset}"),
+        };
+        let size = size_text(bytes(b));
+        format!("{}: {}{}, {size}, {place}", name_text(&b.name), b.dtype, shape_text(&b.shape))
+    }
+}
+
+/// A title with its lines numbered as the program counts them; nothing where there are none.
+fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+    for (i, line) in lines.into_iter().enumerate() {
+        if i == 0 {
+            writeln!(f, "{title}")?;
+        }
+        writeln!(f, "  {i} {line}")?;
+    }
+    Ok(())
+}

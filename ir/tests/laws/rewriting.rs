@@ -40,9 +40,11 @@ proptest! {
         same(&evaluate(&graph)?, &evaluate(&rewritten)?, 1e-7)?;
     }
 
-    /// A rule may do away with a dependence whose gradient is zero.
+    /// Where every op has a derivative. A rule may do away with a dependence whose gradient is zero.
     #[test]
-    fn rules_keep_gradients(graph in graphs(wide())) {
+    fn rules_keep_gradients(
+        graph in graphs(Options { without: vec!["segments", "segment_sum", "top_k", "score_top_k"], ..wide() })
+    ) {
         let mut rewritten = graph.clone();
         rewrite::run(&mut rewritten.graph, &rewrite::all().collect::<Vec<_>>());
         let found = evaluate(&rewritten.with_gradients())?.outputs;

@@ -79,9 +79,15 @@ pub fn compile_for(kernels: &[Kernel], isa: &Isa) -> Set {
 impl Set {
     /// Runs the whole of a kernel on copies of the parameters; gives them afterwards.
     pub fn run(&self, at: usize, params: &[Array], dims: &[i64]) -> Vec<Array> {
+        let parallel = self.kernels[at].parallel();
+        let (lo, hi) = parallel.map_or((0, 0), |(lo, hi, ..)| (value(lo, dims), value(hi, dims)));
+        self.run_range(at, params, dims, lo, hi)
+    }
+
+    /// Runs a part of the parallel loop.
+    pub fn run_range(&self, at: usize, params: &[Array], dims: &[i64], lo: i64, hi: i64) -> Vec<Array> {
         let kernel = &self.kernels[at];
         let mut params = params.to_vec();
-        let (lo, hi) = kernel.parallel().map_or((0, 0), |(lo, hi, ..)| (value(lo, dims), value(hi, dims)));
         assert_eq!((params.len(), dims.len()), (kernel.params().count(), kernel.dims.len()));
         for ((_, b), a) in kernel.params().zip(&params) {
             assert_eq!((b.dtype, value(&b.len, dims)), (a.dtype(), a.len() as i64), "{}", b.name);

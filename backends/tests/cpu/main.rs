@@ -7,6 +7,7 @@ mod gemm;
 mod harness;
 mod loops;
 mod maths;
+mod random;
 mod schedules;
 mod score_top_k;
 mod selection;

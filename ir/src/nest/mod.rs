@@ -20,6 +20,8 @@ pub mod build;
 pub mod interp;
 pub mod parse;
 mod position;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod text;
 pub mod verify;
 mod watch;

@@ -10,7 +10,7 @@ use super::*;
 /// Bytes of stack buffers that a kernel may have.
 pub const STACK_LIMIT: i64 = 256 << 10;
 /// Elements of register arrays that a kernel may have.
-pub const REGISTER_LIMIT: i64 = 4096;
+pub const REGISTER_LIMIT: i64 = 32768;
 /// Lanes that a vector loop may have.
 pub const LANE_LIMIT: u32 = 64;
 
@@ -167,7 +167,7 @@ pub fn verify(kernel: &Kernel) -> Result<(), Vec<VerifyError>> {
         ever: vec![false; kernel.vals.len()],
         bound: vec![],
         lanes: 0,
-        branches: 0,
+        guards: 0,
     };
     v.kernel();
     if v.errors.is_empty() { Ok(()) } else { Err(v.errors) }
@@ -195,8 +195,8 @@ struct Verifier<'k> {
     bound: Vec<ValId>,
     /// Lanes of the open vector loop; 0 outside of one.
     lanes: u32,
-    /// Open branches.
-    branches: usize,
+    /// Open branches, and loops that never run: what stands in them may not happen.
+    guards: usize,
 }
 
 impl<'k> Verifier<'k> {
@@ -312,13 +312,13 @@ impl<'k> Verifier<'k> {
                 if c == Some(true) {
                     self.fail(place, Fault::Varies { what: "it".into() });
                 }
-                self.branches += 1;
+                self.guards += 1;
                 for (word, body) in [("if", then), ("else", otherwise)] {
                     self.path.push(word.to_owned());
                     self.block(body);
                     self.path.pop();
                 }
-                self.branches -= 1;
+                self.guards -= 1;
             }
             Stmt::Let { val, expr } => {
                 let place = format!("let %{}", val.0);
@@ -375,7 +375,7 @@ impl<'k> Verifier<'k> {
             let found = "an expression of run-time values".to_owned();
             self.fail(place, Fault::NotConstant { what, found, unrolled: true });
         }
-        if self.branches == 0
+        if self.guards == 0
             && is_fixed(&b.len)
             && let Some(len) = self.index(&b.len, place)
         {
@@ -436,9 +436,12 @@ impl<'k> Verifier<'k> {
         }
         let [lo, hi] = bounds.map(|b| b.unwrap_or(Position::UNKNOWN));
         let value = Position::variable(var, &lo, &hi, step.max(1), kind);
+        let empty = lo.as_const().zip(hi.as_const()).is_some_and(|(lo, hi)| lo >= hi);
         let shadowed = self.vars[var.at()].replace(value);
         self.path.push(place);
+        self.guards += usize::from(empty);
         self.block(body);
+        self.guards -= usize::from(empty);
         self.path.pop();
         self.vars[var.at()] = shadowed;
         self.lanes = outer;

@@ -37,7 +37,7 @@ fn kind(program: &Program, b: &BufferDecl) -> &'static str {
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "program {}", name_text(&self.name))?;
-        section(f, "dims", self.dims.iter().map(|d| format!("{}: {}..={}", name_text(&d.name), d.lo, d.hi)))?;
+        list(f, "dims", self.dims.iter().map(|d| format!("{}: {}..={}", name_text(&d.name), d.lo, d.hi)))?;
         let input = |i: &super::InputDecl| {
             let bound = match (&i.bound, &i.ty) {
                 (Some(b), Type::Tensor(_)) => format!(", each below {b}"),
@@ -45,11 +45,11 @@ impl fmt::Display for Program {
             };
             format!("{} {}: {}{bound}", i.kind.name(), name_text(&i.name), i.ty)
         };
-        section(f, "inputs", self.inputs.iter().map(input))?;
+        list(f, "inputs", self.inputs.iter().map(input))?;
         let output =
             |o: &super::OutputDecl| format!("{}: {}{}", name_text(&o.name), o.dtype, shape_text(&o.shape));
-        section(f, "outputs", self.outputs.iter().map(output))?;
-        section(f, "buffers", self.buffers.iter().map(|b| self.buffer_text(b)))?;
+        list(f, "outputs", self.outputs.iter().map(output))?;
+        numbered(f, "buffers", self.buffers.iter().map(|b| self.buffer_text(b)))?;
         let launch = |l: &super::Launch| {
             let name = |i: &usize| self.buffers.get(*i).map_or("?".to_owned(), |b| name_text(&b.name));
             let buffers: Vec<String> = l.buffers.iter().map(name).collect();
@@ -59,7 +59,7 @@ impl fmt::Display for Program {
             let kernel = self.kernels.get(l.kernel).map_or("?", |k| k.name.as_str());
             format!("{kernel}({}){dims}", buffers.join(", "))
         };
-        section(f, "launches", self.launches.iter().map(launch))?;
+        numbered(f, "launches", self.launches.iter().map(launch))?;
         let mut totals = vec![];
         for k in ["parameters", "state", "data", "outputs", "temporaries"] {
             let of_kind: Vec<&BufferDecl> = self.buffers.iter().filter(|b| kind(self, b) == k).collect();
@@ -73,7 +73,7 @@ impl fmt::Display for Program {
             };
             totals.push(format!("{k}: {}{shared}", size_text(total)));
         }
-        section(f, "memory", totals)
+        list(f, "memory", totals)
     }
 }
 
@@ -94,13 +94,18 @@ impl Program {
     }
 }
 
-/// A title with its lines numbered as the program counts them; nothing where there are none.
-fn section(f: &mut fmt::Formatter<'_>, title: &str, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+/// A title with its lines; nothing where there are none.
+fn list(f: &mut fmt::Formatter<'_>, title: &str, lines: impl IntoIterator<Item = String>) -> fmt::Result {
     for (i, line) in lines.into_iter().enumerate() {
         if i == 0 {
             writeln!(f, "{title}")?;
         }
-        writeln!(f, "  {i} {line}")?;
+        writeln!(f, "  {line}")?;
     }
     Ok(())
+}
+
+/// A list whose lines have the numbers that the program counts them by.
+fn numbered(f: &mut fmt::Formatter<'_>, title: &str, lines: impl IntoIterator<Item = String>) -> fmt::Result {
+    list(f, title, lines.into_iter().enumerate().map(|(i, line)| format!("{i} {line}")))
 }

@@ -6,9 +6,11 @@ use latentc_ir::nest::AxisKind::{Parallel, Serial, Unroll, Vector};
 use latentc_ir::nest::build::{KernelBuilder, f32c, load, op1, op2};
 use latentc_ir::nest::interp::{NestError, run};
 use latentc_ir::nest::parse::{parse, parse_all};
+use latentc_ir::nest::testing::cases;
 use latentc_ir::nest::verify::{Fault, verify};
 use latentc_ir::nest::{Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
+use proptest::prelude::*;
 
 /// Sums of rows of a sparse matrix, with most of what a kernel can hold.
 fn rich() -> Kernel {
@@ -217,6 +219,7 @@ fn what_keeps_the_rules_passes() {
         "for i in 0..3 {\ny[i * 3 + 1] = x[i]\n}",
         "for i in 0..4 {\ny[i - i] = x[i]\n}",
         "parallel i in 0..n by p(2) {}",
+        "for i in 8..8 {\ny[i] = x[0]\n}",
         "vector(1) i in 0..8 {\nif eq(y[i], x[0]) {}\n}",
     ] {
         assert_eq!(faults(body), [] as [String; 0], "{body}");
@@ -293,4 +296,20 @@ fn the_interpreter_finds_what_a_verifier_cannot() {
         message("vector(4) i in 0..n {\nacc[0] = x[i]\ny[i] = acc[0]\n}"),
         "kernel `t`: iterations 0 and 1 of loop `i` meet in element 0 of `acc`"
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Random kernels keep the rules, come back from their text, and run.
+    #[test]
+    fn random_kernels(mut case in cases()) {
+        let text = case.kernel.to_string();
+        prop_assert_eq!(verify(&case.kernel), Ok(()), "{}", text);
+        let back = parse("random", &text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+        prop_assert_eq!(&back, &case.kernel);
+        prop_assert_eq!(back.to_string(), text.clone());
+        let ran = run(&case.kernel, &mut case.params, &case.dims, None);
+        prop_assert_eq!(ran, Ok(()), "{}", text);
+    }
 }

@@ -15,7 +15,7 @@ use crate::plan::CsrPart;
 use crate::scalar::{ReduceOp, ScalarOp};
 use rustc_hash::FxHashMap;
 
-/// Elements of a row that sparse sums and register accumulators take at once.
+/// Elements of a row that a sparse sum takes at once.
 const PANEL: i64 = 256;
 
 /// Declares the local buffers of what is kept, and of reductions where rows are tiled.

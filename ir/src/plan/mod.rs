@@ -3,6 +3,7 @@
 pub mod bounds;
 mod build;
 mod in_place;
+pub mod interp;
 pub mod memory;
 mod text;
 

@@ -24,12 +24,30 @@ pub struct Dim<'g> {
 impl<'g> Dim<'g> {
     /// The size as the compiler keeps it; `None` where the dim comes out of a mistake.
     pub fn size(self) -> Option<Size> {
-        self.scope.size(self.index?)
+        self.scope.size_at(self.index?)
     }
 
     /// The value, where it is a constant.
     pub fn as_const(self) -> Option<usize> {
         self.size()?.as_const().and_then(|v| usize::try_from(v).ok())
+    }
+
+    /// The quotient rounded down.
+    #[track_caller]
+    fn quotient(self, by: impl DimLike) -> Dim<'g> {
+        let at = Location::caller();
+        let (Some(a), Some(b)) = (self.size(), by.resolve(self.scope, at)) else {
+            return Dim { scope: self.scope, index: None };
+        };
+        if b.lower() < 1 {
+            self.scope.error(
+                at,
+                format!("{a} is divided by {b}, which can be {}", b.lower()),
+                "divided here",
+            );
+            return Dim { scope: self.scope, index: None };
+        }
+        self.scope.intern(a.floor_div(&b))
     }
 
     #[track_caller]
@@ -90,7 +108,14 @@ arithmetic! {
     Add::add, |a: &Size, b: &Size| a + b;
     Sub::sub, |a: &Size, b: &Size| a - b;
     Mul::mul, |a: &Size, b: &Size| a * b;
-    Div::div, |a: &Size, b: &Size| a.floor_div(b);
+}
+
+impl<'g, D: DimLike> Div<D> for Dim<'g> {
+    type Output = Dim<'g>;
+    #[track_caller]
+    fn div(self, by: D) -> Dim<'g> {
+        self.quotient(by)
+    }
 }
 
 /// What may stand for a size: a whole number, a [`Dim`], or the compiler's own size.

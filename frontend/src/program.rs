@@ -1,13 +1,16 @@
 //! A finished program: a graph, its parameters and state, and what they begin as.
 
+use crate::dims::At;
 use crate::errors::Errors;
 use crate::params::ParamSpec;
-use crate::scope::{DimSpec, Scope, StateSpec};
+use crate::scope::{DimSpec, Scope, StateSpec, sizes_of};
 use crate::train;
 use latentc_backends::Store;
 use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
-use latentc_ir::graph::Graph;
+use latentc_ir::dim::Dim as Size;
+use latentc_ir::graph::{Graph, Node};
+use latentc_ir::ops::{Attr, Op};
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -45,16 +48,49 @@ pub fn program(name: &str, build: impl FnOnce(&Scope)) -> Result<Program> {
         let diag = Diag::new(format!("the program `{name}` gives nothing"), Span::from(at), "this program");
         state.diags.push(diag.help("name a result with `output`, or `minimise` a loss"));
     }
+    if state.diags.is_empty() {
+        state.graph.remove_dead();
+        state.diags = unbound(&state.graph, &state.dims);
+    }
     if !state.diags.is_empty() {
         return Err(Errors::new(state.diags));
     }
-    state.graph.remove_dead();
     Ok(Program {
         graph: state.graph,
         params: state.params.into_iter().map(|(spec, _)| spec).collect(),
         states: state.states,
         dims: state.dims.into_iter().map(|(dim, _)| dim).collect(),
     })
+}
+
+/// Dims that a program uses and that no input has as a size by itself: a run could not know them.
+fn unbound(graph: &Graph, dims: &[(DimSpec, At)]) -> Vec<Diag> {
+    let nodes: Vec<&Node> = graph.topological().into_iter().map(|n| graph.node(n)).collect();
+    let mut missing: Vec<(&DimSpec, At, Size)> = dims
+        .iter()
+        .map(|(dim, at)| (dim, *at, Size::symbol(dim.name.as_str(), dim.lo, dim.hi)))
+        .filter(|(_, _, size)| size.as_const().is_none())
+        .collect();
+    for node in nodes.iter().filter(|n| matches!(n.op, Op::Input(_))) {
+        let sizes = node.types.iter().flat_map(sizes_of).collect::<Vec<_>>();
+        missing.retain(|(_, _, size)| !sizes.contains(size));
+    }
+    let names = |size: &Size, name: &str| size.symbols().iter().any(|s| s.name == name);
+    let uses = |node: &Node, name: &str| {
+        let listed = node.op.def().attrs().into_iter().any(|(_, attr)| match attr {
+            Attr::Dims(sizes) => sizes.iter().any(|size| names(size, name)),
+            _ => false,
+        });
+        listed || node.types.iter().flat_map(sizes_of).any(|size| names(&size, name))
+    };
+    let diag = |(dim, at, _): (&DimSpec, At, Size)| {
+        let user = nodes.iter().find(|n| uses(n, &dim.name))?;
+        let message = format!("the dim `{}` is the size of no input, so that no run could know it", dim.name);
+        let diag = Diag::new(message, Span::from(at), "this dim");
+        let help = "give it to an input as one of its sizes, by itself";
+        Some(diag.label(user.span.clone(), "needed here").help(help))
+    };
+    missing.into_iter().filter_map(diag).collect()
 }
 
 impl Program {

@@ -12,6 +12,8 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 
 /// Vectors of a list up to which shifting is written out.
 const WRITE_OUT: i64 = 4;
+/// Vectors of a list up to which all are shifted: fewer than a branch taken wrongly costs.
+const ALL: i64 = 16;
 
 /// Lists in a pair of buffers.
 #[derive(Clone, Copy)]
@@ -77,23 +79,41 @@ impl Lists {
         }
     }
 
-    /// Puts a value with its id into the list that begins at `start`, below those that it does not beat.
-    /// A list with room takes any value, NaN too.
-    pub fn insert(&self, k: &mut KernelBuilder, start: &Index, value: ValId, id: ValId) {
+    /// Puts a value with its id into the list that begins at `start`, below those that it does not beat. A
+    /// list with room takes any value, NaN too; `beats_last` says that the value is known to beat the last of
+    /// the `k`, which takes fewer instructions.
+    pub fn insert(
+        &self,
+        k: &mut KernelBuilder,
+        start: &Index,
+        (value, id): (ValId, ValId),
+        beats_last: bool,
+    ) {
         let (dtype, lanes) = (k.info(self.values).dtype, i64::from(self.lanes));
         let register = latentc_ir::nest::Space::Register;
         let new_value = k.buffer("new_value", dtype, lanes, register);
         let new_id = k.buffer("new_id", DType::I32, lanes, register);
         let vectors = self.vectors();
+        let passes_by = |old: Expr, old_id: Expr| {
+            if beats_last {
+                // A number, so that it beats NaN and with that all empty places of floats; those of integers
+                // have the least value, and stand beyond the last of a full list.
+                return match dtype.is_float() {
+                    true => op1(ScalarOp::Not, op2(ScalarOp::Le, value.into(), old)),
+                    false => op2(ScalarOp::Gt, value.into(), old),
+                };
+            }
+            let empty = op2(ScalarOp::Lt, old_id, i32c(0));
+            op2(ScalarOp::Or, beats(dtype, value.into(), old), empty)
+        };
         let shift = |k: &mut KernelBuilder, first: Index| {
             k.for_("l", lanes, Vector(self.lanes), |k, l| {
                 let here = first.clone() + l.clone();
                 let mut old = |at: Index| {
                     let old_value = k.let_(dtype, load(self.values, at.clone()));
                     let old_id = k.let_(DType::I32, load(self.ids, at));
-                    let empty = op2(ScalarOp::Lt, old_id.into(), i32c(0));
-                    let beaten = beats(dtype, value.into(), old_value.into());
-                    (old_value, old_id, k.let_(DType::Bool, op2(ScalarOp::Or, beaten, empty)))
+                    let beaten = k.let_(DType::Bool, passes_by(old_value.into(), old_id.into()));
+                    (old_value, old_id, beaten)
                 };
                 let (before, before_id, passes) = old(here.clone() - 1);
                 let (_, _, stays) = old(here.clone());
@@ -115,12 +135,15 @@ impl Lists {
             k.for_("v", vectors, Unroll, |k, v| shift(k, first(v)));
             return;
         }
+        if vectors <= ALL {
+            k.for_("v", vectors, Serial, |k, v| shift(k, first(v)));
+            return;
+        }
         k.for_("v", vectors, Serial, |k, v| {
             // Vectors whose last element stays do not change.
             let last = first(v.clone()) + (lanes - 1);
-            let empty = op2(ScalarOp::Lt, load(self.ids, last.clone()), i32c(0));
-            let changes = beats(dtype, value.into(), load(self.values, last));
-            k.if_(op2(ScalarOp::Or, changes, empty), |k| shift(k, first(v)), |_| {});
+            let changes = passes_by(load(self.values, last.clone()), load(self.ids, last));
+            k.if_(changes, |k| shift(k, first(v)), |_| {});
         });
     }
 }

@@ -202,7 +202,7 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
                 row_tiles(k, lo, hi, &heights, |k, i0, height| {
                     let tile = plan.tile.with_rows(height);
                     let sums = tile.sums(k, DType::F32);
-                    clear(k, sums);
+                    clear(k, tile, sums);
                     let from = (t.clone() * plan.panels + panel.clone()) * d.clone();
                     tile_product(
                         k,
@@ -278,7 +278,7 @@ fn if_some_beats(
     let most = k.buffer(format!("most_{}", tile.rows), DType::F32, tile.cols, Space::Register);
     let lanes = i64::from(tile.lanes);
     let some = k.buffer(format!("some_{}", tile.rows), DType::Bool, lanes, Space::Register);
-    k.fill(most, Literal::float(DType::F32, f64::NEG_INFINITY));
+    k.for_("j", tile.cols, Vector(tile.lanes), |k, j| k.store(most, j, f32c(f64::NEG_INFINITY)));
     each_sum(k, tile, |k, _, j, at| {
         let greater = op2(ScalarOp::Gt, load(sums, at.clone()), load(most, j.clone()));
         let value = Expr::Op(ScalarOp::Select, vec![greater, load(sums, at), load(most, j.clone())]);
@@ -373,7 +373,7 @@ fn offer(
         |_| {},
         |k| {
             let list = list_of(query.clone());
-            b.lists.insert(k, &list, score, id);
+            b.lists.insert(k, &list, (score, id), true);
             k.store(b.bar, query, load(b.lists.values, b.lists.last(list)));
         },
     );

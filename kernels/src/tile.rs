@@ -92,9 +92,9 @@ pub fn tile_product_with(
 }
 
 /// Sets a tile's sums to zero.
-pub fn clear(k: &mut KernelBuilder, sums: BufId) {
-    let dtype = k.info(sums).dtype;
-    k.fill(sums, Literal::zero(dtype));
+pub fn clear(k: &mut KernelBuilder, tile: Tile, sums: BufId) {
+    let zero = Literal::zero(k.info(sums).dtype);
+    each_sum(k, tile, |k, _, _, at| k.store(sums, at, Expr::Lit(zero)));
 }
 
 /// Calls `body` for every element of a tile, in vectors along the columns: `body(k, row, column, position

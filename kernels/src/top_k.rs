@@ -70,21 +70,21 @@ fn kernel(
     k.for_("row", rows, Parallel(Split::Even), |k, row| {
         let start = if on_stack { Index::Const(0) } else { row.clone() * list };
         let element = |p: Index| row.clone() * n.clone() + p;
-        let insert = |k: &mut KernelBuilder, p: Index| {
+        let insert = |k: &mut KernelBuilder, p: Index, beats_last: bool| {
             let value = k.let_(dtype, load(x, element(p.clone())));
             let id = k.let_(DType::I32, Expr::Cast(DType::I32, Box::new(p.into())));
-            lists.insert(k, &start, value, id);
+            lists.insert(k, &start, (value, id), beats_last);
         };
         let raise = |k: &mut KernelBuilder| k.store(bar, 0, load(lists.values, lists.last(start.clone())));
         lists.clear(k, &start);
-        k.for_("p", best, Serial, |k, p| insert(k, p));
+        k.for_("p", best, Serial, |k, p| insert(k, p, false));
         raise(k);
         let offer = |k: &mut KernelBuilder, p: Index| {
             let enters = beats(dtype, load(x, element(p.clone())), load(bar, 0));
             k.if_(
                 enters,
                 |k| {
-                    insert(k, p);
+                    insert(k, p, true);
                     raise(k);
                 },
                 |_| {},

@@ -1,5 +1,6 @@
 //! Published systems, end to end, and the `latentc` program that trains them.
 
+pub mod bench;
 pub mod cli;
 pub mod common;
 pub mod lightgcn;

@@ -29,7 +29,7 @@ use latentc_ir::lower::Target;
 use latentc_ir::ops::Op;
 use latentc_ir::passes::{self, Options, PASSES};
 use latentc_ir::plan::Program;
-use latentc_ir::{grad, nest};
+use latentc_ir::{grad, nest, rewrite};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -54,23 +54,27 @@ pub struct Row {
 
 /// The words of `run` lines, besides the passes of [`PASSES`], which go by their names.
 pub const ROWS: &[Row] = &[
+    Row { name: "forward", action: Action::Change(|g| rewrite::forward(g).map_err(said)) },
     Row { name: "grad", action: Action::Change(gradients) },
+    Row { name: "dense", action: Action::Change(dense) },
     Row { name: "optimise", action: Action::Change(optimise) },
     Row { name: "print", action: Action::Show(|g| Ok(g.to_string())) },
     Row { name: "verify", action: Action::Show(|_| Ok("well-formed\n".to_owned())) },
+    Row { name: "rules", action: Action::Show(rules) },
     Row { name: "regions", action: Action::Show(regions) },
     Row { name: "nests", action: Action::Show(nests) },
     Row { name: "plan", action: Action::Show(|g| Ok(program(g)?.to_string())) },
+    Row { name: "stages", action: Action::Show(stages) },
 ];
 
 fn said(diag: Diag) -> String {
     format!("error: {diag}\n")
 }
 
-/// Adds the gradients of output `loss` by every parameter as outputs `d name`.
+/// Adds the gradients of output `loss`, or of the first one, by every parameter as outputs `d name`.
 fn gradients(graph: &mut Graph) -> Result<(), String> {
-    let loss = graph.outputs.iter().find(|(n, _)| n == "loss").map(|(_, o)| *o);
-    let loss = loss.ok_or("error: there is no output `loss`\n")?;
+    let loss = graph.outputs.iter().find(|(n, _)| n == "loss").or(graph.outputs.first()).map(|(_, o)| *o);
+    let loss = loss.ok_or("error: there is no output to take the gradients of\n")?;
     let params: Vec<(String, _)> = graph
         .inputs()
         .iter()
@@ -89,6 +93,24 @@ fn gradients(graph: &mut Graph) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Makes outputs that are row-sparse dense.
+fn dense(graph: &mut Graph) -> Result<(), String> {
+    for i in 0..graph.outputs.len() {
+        graph.outputs[i].1 = graph.densify(graph.outputs[i].1);
+    }
+    Ok(())
+}
+
+/// Applies every rewrite rule to a fixpoint: how often each was applied, and what came out.
+fn rules(graph: &Graph) -> Result<String, String> {
+    let mut graph = graph.clone();
+    let all: Vec<&rewrite::Rule> = rewrite::all().collect();
+    let counts = rewrite::run(&mut graph, &all);
+    let wrong: String = verify(&graph).err().unwrap_or_default().into_iter().map(said).collect();
+    let counts: String = counts.iter().map(|(name, n)| format!("{name}: {n}\n")).collect();
+    if wrong.is_empty() { Ok(format!("{counts}{graph}")) } else { Err(wrong) }
 }
 
 fn optimise(graph: &mut Graph) -> Result<(), String> {
@@ -123,6 +145,11 @@ fn program(graph: &Graph) -> Result<Program, String> {
 fn nests(graph: &Graph) -> Result<String, String> {
     let kernels: Vec<String> = program(graph)?.kernels.iter().map(ToString::to_string).collect();
     Ok(kernels.join("\n"))
+}
+
+fn stages(graph: &Graph) -> Result<String, String> {
+    let all = passes::stages(graph, &Options::new(&Target::default())).map_err(said)?;
+    Ok(all.iter().map(|s| format!("-- {}\n{}", s.name, s.text)).collect())
 }
 
 /// Runs the words of a line on a graph in text. The graph is checked as read and after every pass.

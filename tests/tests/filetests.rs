@@ -1,7 +1,8 @@
 //! Runs every file below `filetests` (see [`latentc_tests::filetests`]).
 
+use latentc_ir::rewrite;
 use latentc_tests::filetests::{BLESS, files, run_file};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn filetests() {
@@ -17,4 +18,17 @@ fn filetests() {
         all.len(),
         wrong.join("\n")
     );
+    let missing = rules_without_a_file(&root);
+    assert!(missing.is_empty(), "no file below filetests/rewrite applies {missing:?}");
+}
+
+/// The rules of rewriting that no `rules` section of the files applies.
+fn rules_without_a_file(root: &Path) -> Vec<&'static str> {
+    let read = |f: PathBuf| std::fs::read_to_string(f).unwrap();
+    let shown: String = files(&root.join("rewrite")).unwrap().into_iter().map(read).collect();
+    let applied = |name: &str| {
+        let count = |line: &str| line.strip_prefix(name)?.strip_prefix(": ")?.parse::<usize>().ok();
+        shown.lines().any(|line| count(line).is_some_and(|n| n > 0))
+    };
+    rewrite::all().map(|r| r.name).filter(|name| !applied(name)).collect()
 }

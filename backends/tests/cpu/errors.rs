@@ -88,7 +88,7 @@ fn what_must_be_the_same_in_every_lane() {
 fn local_memory_is_limited() {
     for (buffers, expected) in [
         ("stack a: f64[32768]\n stack b: u8[1]", (262_145, 262_144, "bytes on the stack")),
-        ("register a: f32[4097]", (4097, 4096, "elements in registers")),
+        ("register a: f32[32769]", (32769, 32768, "elements in registers")),
     ] {
         let kernel = parse("t", &format!("kernel t {{\n {buffers}\n}}")).unwrap();
         match refused(&kernel) {

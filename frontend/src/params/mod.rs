@@ -6,6 +6,7 @@ use crate::dims::At;
 use crate::scope::Scope;
 use crate::tensor::Tensor;
 pub use init::Initializer;
+use latentc_ir::dtype::DType;
 use std::cell::RefCell;
 use std::fmt;
 use std::panic::Location;
@@ -33,6 +34,10 @@ impl ParamSpec {
     /// What is wrong with the declaration.
     pub(crate) fn fault(&self) -> Option<String> {
         let text = |what: String| format!("the parameter `{}` of sizes {:?}: {what}", self.name, self.shape);
+        let bytes = self.shape.iter().try_fold(DType::F32.size(), |all, n| all.checked_mul(*n));
+        if bytes.is_none_or(|bytes| isize::try_from(bytes).is_err()) {
+            return Some(text("no memory holds so many numbers".to_owned()));
+        }
         self.init.fault(&self.shape).map(text)
     }
 }

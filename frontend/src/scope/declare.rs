@@ -33,6 +33,15 @@ impl Scope {
         self.declare_dim(name, lo, end - 1, at).map_or(poisoned, |size| self.intern(size))
     }
 
+    /// A size as a dim, for where dims and numbers meet: `g.size(1)..n`.
+    #[track_caller]
+    pub fn size(&self, size: impl DimLike) -> Dim<'_> {
+        match size.resolve(self, Location::caller()) {
+            Some(size) => self.intern(size),
+            None => Dim { scope: self, index: None },
+        }
+    }
+
     pub(crate) fn declare_dim(&self, name: &str, lo: i64, hi: i64, at: At) -> Option<Size> {
         let earlier = self.state.borrow().dims.iter().find(|(d, _)| d.name == name).map(|(_, at)| *at);
         let diag = |message: String| Diag::new(message, Span::from(at), "this dim");

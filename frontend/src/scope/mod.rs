@@ -134,7 +134,7 @@ impl Scope {
         self.state.borrow_mut().diags.push(diag);
     }
 
-    pub(crate) fn size(&self, index: usize) -> Option<Size> {
+    pub(crate) fn size_at(&self, index: usize) -> Option<Size> {
         self.state.borrow().sizes.get(index).cloned()
     }
 
@@ -147,14 +147,20 @@ impl Scope {
         Dim { scope: self, index: Some(index) }
     }
 
-    /// Adds a node; what does not fit is recorded with the places of the operands, and gives `None`.
-    pub(crate) fn node(&self, op: impl Into<Op>, operands: &[Tensor<'_>], at: At) -> Option<NodeId> {
-        let values: Vec<Operand> = operands.iter().map(|t| t.value).collect::<Option<_>>()?;
-        if let Some(foreign) = operands.iter().find(|t| !std::ptr::eq(t.scope, self)) {
-            let diag = Diag::new("an operand belongs to another program", Span::from(at), "used here");
-            self.report(diag.label(Span::from(foreign.at), "made here"));
+    /// The value of a tensor of this scope; one of another scope is recorded as a mistake.
+    pub(crate) fn own(&self, tensor: Tensor<'_>, at: At) -> Option<Operand> {
+        let value = tensor.value?;
+        if !std::ptr::eq(tensor.scope, self) {
+            let diag = Diag::new("a tensor belongs to another program", Span::from(at), "used here");
+            self.report(diag.label(Span::from(tensor.at), "made here"));
             return None;
         }
+        Some(value)
+    }
+
+    /// Adds a node; what does not fit is recorded with the places of the operands, and gives `None`.
+    pub(crate) fn node(&self, op: impl Into<Op>, operands: &[Tensor<'_>], at: At) -> Option<NodeId> {
+        let values: Vec<Operand> = operands.iter().map(|t| self.own(*t, at)).collect::<Option<_>>()?;
         let places: Vec<At> = operands.iter().map(|t| t.at).collect();
         self.node_of(op, &values, &places, at)
     }
@@ -221,7 +227,7 @@ impl Scope {
 }
 
 /// Every size in a type.
-fn sizes_of(ty: &Type) -> Vec<Size> {
+pub(crate) fn sizes_of(ty: &Type) -> Vec<Size> {
     match ty {
         Type::Tensor(t) => t.shape.to_vec(),
         Type::Csr(c) => vec![c.rows.clone(), c.cols.clone(), c.nnz.clone()],

@@ -16,7 +16,7 @@ impl Scope {
     #[track_caller]
     pub fn update(&self, state: Tensor<'_>, next: Tensor<'_>) {
         let at = Location::caller();
-        let (Some(old), Some(new)) = (state.value, next.value) else { return };
+        let (Some(old), Some(new)) = (self.own(state, at), self.own(next, at)) else { return };
         let name = match &self.state.borrow().graph.node(old.node).op {
             Op::Input(Input { name, kind: InputKind::State, .. }) => Some(name.clone()),
             _ => None,
@@ -61,7 +61,7 @@ impl Scope {
         if name.is_empty() {
             self.error(at, "an output needs a name; it is empty", "given here");
         }
-        if let Some(value) = tensor.value {
+        if let Some(value) = self.own(tensor, at) {
             self.state.borrow_mut().graph.outputs.push((name.to_owned(), value));
         }
     }
@@ -78,7 +78,7 @@ impl Scope {
         if let Some(fault) = optimizer.fault() {
             self.error(at, fault, "this optimizer");
         }
-        let Some(value) = loss.value else { return };
+        let Some(value) = self.own(loss, at) else { return };
         let ty = self.state.borrow().graph.type_of(value).clone();
         if !ty.as_tensor().is_some_and(|t| t.rank() == 0 && t.dtype.is_float()) {
             let diag = Diag::new(

@@ -9,7 +9,7 @@ mod reduce;
 
 pub(crate) use reduce::How;
 
-use crate::dims::{At, AxesLike, AxisLike, Dim};
+use crate::dims::{At, AxesLike, AxisLike, Dim, DimLike};
 use crate::scope::Scope;
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::{Dim as Size, Proof};
@@ -66,7 +66,9 @@ numbers! { f32 f64 i32 }
 
 impl<'g> Arg<'g> for Dim<'g> {
     fn tensor(self, like: Tensor<'g>, at: At) -> Tensor<'g> {
-        let (Some(size), Some(dtype)) = (self.size(), like.dtype()) else { return like.scope.poisoned(at) };
+        let (Some(size), Some(dtype)) = (self.resolve(like.scope, at), like.dtype()) else {
+            return like.scope.poisoned(at);
+        };
         let graph = &mut like.scope.state.borrow_mut().graph;
         let before = graph.at.replace(Span::from(at));
         let value = match size.as_const() {
@@ -257,6 +259,9 @@ impl Scope {
         operands: &[Tensor<'g>],
         at: At,
     ) -> Option<Vec<Tensor<'g>>> {
+        if operands.iter().any(|t| self.own(*t, at).is_none()) {
+            return None;
+        }
         let types: Vec<TensorType> = operands.iter().map(|t| t.ty()).collect::<Option<_>>()?;
         let shapes: Vec<Shape> = types.iter().map(|t| t.shape.clone()).collect();
         match common_shape(&shapes) {

@@ -106,7 +106,7 @@ impl<'g> Tensor<'g> {
         self.emit(Permute { axes }, at)
     }
 
-    /// The part `range` of one axis.
+    /// The part `part` of one axis: `2..5`, `..n`, `n..`; both ends are of one kind (see [`Scope::size`]).
     #[track_caller]
     pub fn slice<D: DimLike>(self, axis: impl AxisLike, part: impl RangeBounds<D>) -> Tensor<'g> {
         let at = Location::caller();

@@ -10,10 +10,12 @@ use std::sync::Arc;
 
 /// Every device there is.
 pub fn devices() -> Vec<Device> {
-    let mut devices = vec![interp()];
-    #[cfg(feature = "llvm")]
-    devices.push(cpu().unwrap());
-    devices
+    let devices = [
+        interp(),
+        #[cfg(feature = "llvm")]
+        cpu().unwrap(),
+    ];
+    devices.to_vec()
 }
 
 /// Outputs by name: sizes and elements.

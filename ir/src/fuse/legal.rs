@@ -11,6 +11,8 @@ use std::fmt;
 /// Why two groups are not one kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
+    /// One of them is a kernel of its own.
+    Alone,
     /// They loop over different rows.
     Rows,
     /// A value is needed at other rows than the one being written.
@@ -28,6 +30,7 @@ pub enum Refusal {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Refusal::Alone => "one of them is a kernel of its own",
             Refusal::Rows => "they loop over different rows",
             Refusal::OtherRows => "a value is read at other rows than the one being written",
             Refusal::AllRows => "a sum over all rows is read before all rows are done",
@@ -43,6 +46,8 @@ pub(super) struct Paths<'a> {
     pub graph: &'a Graph,
     pub groups: &'a [Option<Group>],
     pub group_of: &'a FxHashMap<NodeId, usize>,
+    /// Scalings that sparse products apply as they gather.
+    pub prologues: &'a FxHashSet<NodeId>,
 }
 
 impl Paths<'_> {
@@ -78,7 +83,8 @@ const MOST_KEPT: i64 = 160 << 10;
 pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusal> {
     let graph = paths.graph;
     let kind = match (&a.kind, &b.kind) {
-        (x, y) if x == y && *x != Kind::Single => x.clone(),
+        (Kind::Single, _) | (_, Kind::Single) => return Err(Refusal::Alone),
+        (x, y) if x == y => x.clone(),
         (Kind::Rows(x), Kind::Rows(y)) if !x.is_empty() => common_rows(graph, a, x, b, y)?,
         _ => return Err(Refusal::Rows),
     };
@@ -136,7 +142,7 @@ fn is_map(op: &Op) -> bool {
 }
 
 /// Whether an operand is read at the row that is being written; otherwise it must come from elsewhere.
-fn reads_its_row(op: &Op, position: usize) -> bool {
+pub(crate) fn reads_its_row(op: &Op, position: usize) -> bool {
     match op {
         Op::Spmm(_) | Op::SegmentSum(_) => false,
         Op::SpmmRows(_) => position == 2,
@@ -158,19 +164,25 @@ fn check(
     let graph = paths.graph;
     let node = graph.node(o.node);
     if inside.contains(&o.node) {
+        if rows.is_some() && is_sum_over_rows(&node.op) {
+            return Err(Refusal::AllRows);
+        }
         if !aligned {
             return Err(Refusal::OtherRows);
         }
         let Some(rows) = rows else { return Ok(()) };
-        if is_sum_over_rows(&node.op) {
-            return Err(Refusal::AllRows);
-        }
         let shape = graph.tensor(o).shape.clone();
         return if shape.starts_with(rows) && shape.len() <= rows.len() + 1 {
             Ok(())
         } else {
             Err(Refusal::OtherRows)
         };
+    }
+    if paths.prologues.contains(&o.node) {
+        for x in &node.operands {
+            check(paths, *x, false, rows, inside, seen)?;
+        }
+        return Ok(());
     }
     if is_free(&node.op) && !matches!(node.op, Op::Input(_)) {
         let aligned = aligned && rows.is_none_or(|r| keeps_rows(graph, o, r));

@@ -14,6 +14,7 @@ use crate::ops::{Class, Op};
 use crate::types::{Shape, Type};
 use legal::Paths;
 pub use legal::Refusal;
+pub(crate) use legal::reads_its_row;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// How a region loops.
@@ -43,7 +44,8 @@ pub struct Region {
 pub struct Fusion {
     /// Producers before consumers.
     pub regions: Vec<Region>,
-    /// Node, the region's first node that it did not join, and why.
+    /// Node, a node of the region that it did not join when it came to it, and why. The region may have
+    /// grown since, and the node may have joined it through another.
     pub refusals: Vec<(NodeId, NodeId, Refusal)>,
 }
 
@@ -56,7 +58,8 @@ const LARGEST_MATRIX: i64 = 64 << 10;
 pub fn fuse(graph: &Graph, together: bool) -> Fusion {
     let order = graph.topological();
     let live = live_nodes(graph);
-    let stored = must_be_stored(graph, &live);
+    let prologues = if together { prologues(graph, &live) } else { FxHashSet::default() };
+    let stored = must_be_stored(graph, &live, &prologues);
     let light: FxHashSet<NodeId> = live.iter().copied().filter(|n| is_light(graph, *n, &stored)).collect();
     let mut fusion = Fusion::default();
     let mut groups: Vec<Option<Group>> = vec![];
@@ -68,7 +71,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
         if matches!(op, Op::Input(_)) || (is_free(op) && !stored.contains(&Operand::from(n))) {
             continue;
         }
-        if together && light.contains(&n) {
+        if light.contains(&n) && together || prologues.contains(&n) {
             continue;
         }
         let kind = kind_of(graph, n);
@@ -87,13 +90,16 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
                 if group.kind == Kind::Scalars && late.contains(&other.nodes[0]) != late.contains(&n) {
                     continue;
                 }
-                let paths = Paths { graph, groups: &groups, group_of: &group_of };
+                let paths = Paths { graph, groups: &groups, group_of: &group_of, prologues: &prologues };
                 match legal::union(&paths, other, &group) {
                     Ok(union) => {
                         group = union;
                         groups[at] = None;
                     }
-                    Err(refusal) => fusion.refusals.push((n, other.nodes[0], refusal)),
+                    Err(refusal) => {
+                        let first = other.nodes.iter().find(|m| !light.contains(m));
+                        fusion.refusals.push((n, *first.unwrap_or(&other.nodes[0]), refusal));
+                    }
                 }
             }
         }
@@ -104,7 +110,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
         groups.push(Some(group));
     }
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
-    fusion.regions = finish(graph, groups, &live, &stored, &light, &order);
+    fusion.regions = finish(graph, groups, &Sets { live, stored, light, prologues }, &order);
     fusion
 }
 
@@ -142,13 +148,19 @@ fn live_nodes(graph: &Graph) -> FxHashSet<NodeId> {
 
 /// Values that must be in memory whatever fusion does: results, and what is read at positions that are not
 /// those of the row.
-fn must_be_stored(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<Operand> {
+fn must_be_stored(
+    graph: &Graph,
+    live: &FxHashSet<NodeId>,
+    prologues: &FxHashSet<NodeId>,
+) -> FxHashSet<Operand> {
     let mut stored: FxHashSet<Operand> = graph.results().collect();
     for n in live {
         let node = graph.node(*n);
         match &node.op {
             Op::Spmm(s) => {
-                stored.insert(node.operands[1]);
+                if !prologues.contains(&node.operands[1].node) {
+                    stored.insert(node.operands[1]);
+                }
                 if s.weighted {
                     stored.insert(node.operands[2]);
                 }
@@ -259,29 +271,39 @@ fn candidates(graph: &Graph, n: NodeId, group_of: &FxHashMap<NodeId, usize>) -> 
     found
 }
 
+/// What was decided before regions grew.
+struct Sets {
+    live: FxHashSet<NodeId>,
+    stored: FxHashSet<Operand>,
+    light: FxHashSet<NodeId>,
+    prologues: FxHashSet<NodeId>,
+}
+
 /// Regions in order, with the values that they store.
-fn finish(
-    graph: &Graph,
-    groups: Vec<Group>,
-    live: &FxHashSet<NodeId>,
-    stored: &FxHashSet<Operand>,
-    light: &FxHashSet<NodeId>,
-    order: &[NodeId],
-) -> Vec<Region> {
+fn finish(graph: &Graph, groups: Vec<Group>, sets: &Sets, order: &[NodeId]) -> Vec<Region> {
     let position: FxHashMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
     let mut regions: Vec<Region> = groups
         .into_iter()
         .map(|mut g| {
+            let mut inlined: Vec<NodeId> = g
+                .nodes
+                .iter()
+                .flat_map(|n| graph.node(*n).operands.iter().map(|o| o.node))
+                .filter(|m| sets.prologues.contains(m))
+                .collect();
+            g.nodes.append(&mut inlined);
             g.nodes.sort_by_key(|n| position[n]);
+            g.nodes.dedup();
             let inside: FxHashSet<NodeId> = g.nodes.iter().copied().collect();
             let outputs = g
                 .nodes
                 .iter()
                 .flat_map(|n| (0..graph.node(*n).types.len()).map(|p| Operand { node: *n, port: p as u16 }))
                 .filter(|o| {
-                    stored.contains(o)
+                    let again = sets.light.contains(&o.node) || sets.prologues.contains(&o.node);
+                    sets.stored.contains(o)
                         || g.kind == Kind::Single
-                        || (!light.contains(&o.node) && needed_outside(graph, *o, &inside, live, stored))
+                        || (!again && needed_outside(graph, *o, &inside, sets))
                 })
                 .collect();
             Region { kind: g.kind, nodes: g.nodes, outputs }
@@ -291,21 +313,63 @@ fn finish(
     regions
 }
 
-/// Whether work outside a region reads a value, through free ops that are written again there.
-fn needed_outside(
-    graph: &Graph,
-    o: Operand,
-    inside: &FxHashSet<NodeId>,
-    live: &FxHashSet<NodeId>,
-    stored: &FxHashSet<Operand>,
-) -> bool {
+/// Whether work outside a region reads a value, through ops that are written again there.
+fn needed_outside(graph: &Graph, o: Operand, inside: &FxHashSet<NodeId>, sets: &Sets) -> bool {
     graph.uses(o).iter().any(|(user, _)| {
-        if !live.contains(user) || inside.contains(user) {
+        if !sets.live.contains(user) {
             return false;
         }
-        let again = is_free(&graph.node(*user).op) && !stored.contains(&Operand::from(*user));
-        !again || needed_outside(graph, (*user).into(), inside, live, stored)
+        if sets.prologues.contains(user) {
+            // Whoever inlines it reads this value at other rows.
+            return true;
+        }
+        if inside.contains(user) {
+            return false;
+        }
+        let again = is_free(&graph.node(*user).op) && !sets.stored.contains(&Operand::from(*user));
+        !again || needed_outside(graph, (*user).into(), inside, sets)
     })
+}
+
+/// Scalings of rows that a sparse product applies as it gathers: `s[r] * x[r, ..]`, read by such products alone.
+/// A scale an entry costs less than a scaled copy of `x`.
+fn prologues(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<NodeId> {
+    let results: FxHashSet<NodeId> = graph.results().map(|o| o.node).collect();
+    let in_memory = |o: Operand| {
+        let op = &graph.node(o.node).op;
+        matches!(op, Op::Input(_)) || !is_free(op)
+    };
+    live.iter()
+        .copied()
+        .filter(|n| {
+            let node = graph.node(*n);
+            let Op::Elementwise(e) = &node.op else { return false };
+            let o = Operand::from(*n);
+            if e.op != crate::scalar::ScalarOp::Mul || results.contains(n) || graph.tensor(o).rank() != 2 {
+                return false;
+            }
+            let scale = |o: Operand| match &graph.node(o.node).op {
+                Op::Broadcast(b) => b.axes.as_slice() == [0] && in_memory(graph.node(o.node).operands[0]),
+                _ => false,
+            };
+            let (a, b) = (node.operands[0], node.operands[1]);
+            // Only a tensor that is given: one that a kernel computes is scaled where it is stored.
+            let given = |o: Operand| matches!(graph.node(o.node).op, Op::Input(_));
+            if !((given(a) && scale(b)) || (given(b) && scale(a))) {
+                return false;
+            }
+            let bytes = graph.tensor(o).elements().upper().saturating_mul(8);
+            graph.uses(o).iter().filter(|(u, _)| live.contains(u)).all(|(u, position)| {
+                let user = graph.node(*u);
+                let wide = matches!(kind_of(graph, *u), Kind::Rows(_));
+                let entries = match &user.op {
+                    Op::Spmm(s) if !s.weighted && *position == 1 => &graph.csr(user.operands[0]).nnz,
+                    _ => return false,
+                };
+                wide && entries.upper().saturating_mul(8) <= bytes
+            })
+        })
+        .collect()
 }
 
 /// Whether a node is computed again by every region that reads it: a sum of few rows into a table of many, of

@@ -6,7 +6,7 @@
 
 pub mod build;
 pub mod parse;
-mod text;
+pub(crate) mod text;
 pub mod verify;
 
 use crate::diag::{Diag, Span};

@@ -75,13 +75,27 @@ fn attr_text(attr: &Attr) -> String {
 }
 
 /// The values' names in the text.
-struct Names<'g> {
+pub(crate) struct Names<'g> {
     graph: &'g Graph,
     numbers: FxHashMap<NodeId, usize>,
 }
 
-impl Names<'_> {
-    fn of(&self, o: Operand) -> String {
+impl<'g> Names<'g> {
+    /// Numbers for what is no input, in the order of the text.
+    pub(crate) fn new(graph: &'g Graph) -> Names<'g> {
+        let mut names = Names { graph, numbers: FxHashMap::default() };
+        let mut next = 0;
+        for n in graph.topological() {
+            if !matches!(graph.node(n).op, Op::Input(_)) {
+                names.numbers.insert(n, next);
+                next += graph.node(n).types.len();
+            }
+        }
+        names
+    }
+
+    /// The name of a value.
+    pub(crate) fn of(&self, o: Operand) -> String {
         match self.numbers.get(&o.node) {
             Some(first) => format!("%{}", first + usize::from(o.port)),
             None => match self.graph.petgraph().node_weight(o.node).map(|n| &n.op) {
@@ -107,14 +121,7 @@ impl fmt::Display for Graph {
         parts.push(self.inputs().iter().map(input).collect());
 
         let order = self.topological();
-        let mut names = Names { graph: self, numbers: FxHashMap::default() };
-        let mut next = 0;
-        for n in &order {
-            if !matches!(self.node(*n).op, Op::Input(_)) {
-                names.numbers.insert(*n, next);
-                next += self.node(*n).types.len();
-            }
-        }
+        let names = Names::new(self);
         let node = |n: &NodeId| {
             let node = self.node(*n);
             let results: Vec<String> =

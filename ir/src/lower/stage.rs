@@ -388,7 +388,12 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
         _ => None,
     };
     let ahead = i64::from(cx.target.prefetch);
-    let in_memory = !cx.is_member(x) && (!is_free(&cx.graph.node(x.node).op) || is_input(cx, x));
+    // The table whose rows are gathered: `x` itself, or what `x` scales as it is gathered.
+    let table = if cx.is_member(x) {
+        cx.graph.node(x.node).operands.iter().copied().find(|o| is_input(cx, *o))
+    } else {
+        (!is_free(&cx.graph.node(x.node).op) || is_input(cx, x)).then_some(x)
+    };
     let shape = cx.graph.shape_of(x);
     let scalar = shape.len() == 1;
     let far = crate::types::product(&shape).upper() * dtype.size() as i64 > cx.target.l2 as i64 / 2;
@@ -410,9 +415,13 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
         };
         cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
         cx.loop_("e", (first.clone(), end.clone()), 1, AxisKind::Serial, |cx, e| {
-            if ahead > 0 && far && in_memory && !scalar {
+            if let Some(table) = table
+                && ahead > 0
+                && far
+                && !scalar
+            {
                 let soon = cx.load_index(indices, (e.clone() + ahead).min(last.clone()));
-                let from = cx.buffer(x, Space::In)?;
+                let from = cx.buffer(table, Space::In)?;
                 let width = s.width;
                 cx.loop_(
                     "p",

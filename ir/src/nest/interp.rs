@@ -99,6 +99,24 @@ pub fn run(
     dims: &[i64],
     range: Option<(i64, i64)>,
 ) -> Result<(), NestError> {
+    run_noting(kernel, params, dims, range, &mut vec![None; params.len()])
+}
+
+/// Which elements of a parameter hold something; `None`: all of them do.
+pub type Written = Option<Vec<bool>>;
+
+/// As [`run`], where parameters need not be whole: a read of an element that holds nothing is an error, and
+/// what is written is noted. Of a parameter that is only written nothing can be read but what this run wrote.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_noting(
+    kernel: &Kernel,
+    params: &mut [Array],
+    dims: &[i64],
+    range: Option<(i64, i64)>,
+    notes: &mut [Written],
+) -> Result<(), NestError> {
     verify(kernel).map_err(NestError::Invalid)?;
     let arguments = |what: String| NestError::Arguments { kernel: kernel.name.clone(), what };
     let count = kernel.params().count();
@@ -136,30 +154,19 @@ pub fn run(
             m.locals.push(Array::zeros(b.dtype, &[len]));
         }
         let starts_empty = matches!(b.space, Space::Out | Space::Stack | Space::Register);
-        m.written.push(starts_empty.then(|| vec![false; len]));
+        m.written.push(match notes.get(i) {
+            _ if starts_empty => Some(vec![false; len]),
+            Some(Some(note)) => Some((0..len).map(|at| note.get(at).copied().unwrap_or(false)).collect()),
+            _ => None,
+        });
     }
-    match kernel.body.as_slice() {
-        [Stmt::For { var, lo, hi, step, kind: AxisKind::Parallel(_), body }] => {
-            let (lo, hi) = (m.index(lo)?, m.index(hi)?);
-            let (first, end) = range.unwrap_or((lo, hi));
-            if first < lo || (first - lo) % step != 0 || (end > hi && first < end) {
-                return Err(arguments(format!(
-                    "the range {first}..{end} is no part of {lo}..{hi} by {step}"
-                )));
-            }
-            m.parallel = Some(Watch::new(*var, false));
-            let mut i = first;
-            while i < end {
-                for w in m.written.iter_mut().skip(count).flatten() {
-                    w.fill(false);
-                }
-                m.iteration(*var, i, body)?;
-                i += step;
-            }
-            Ok(())
+    m.run(range, count)?;
+    for (note, now) in notes.iter_mut().zip(m.written) {
+        if let (Some(note), Some(now)) = (note, now) {
+            note.iter_mut().zip(now).for_each(|(note, now)| *note |= now);
         }
-        body => m.block(body),
     }
+    Ok(())
 }
 
 struct Machine<'k> {
@@ -181,6 +188,37 @@ struct Machine<'k> {
 type Done = Result<(), NestError>;
 
 impl Machine<'_> {
+    /// Runs the kernel, or a part of its parallel loop. The first `count` buffers are parameters.
+    fn run(&mut self, range: Option<(i64, i64)>, count: usize) -> Done {
+        let m = self;
+        match m.kernel.body.as_slice() {
+            [Stmt::For { var, lo, hi, step, kind: AxisKind::Parallel(_), body }] => {
+                let (lo, hi) = (m.index(lo)?, m.index(hi)?);
+                let (first, end) = range.unwrap_or((lo, hi));
+                if first < lo || (first - lo) % step != 0 || (end > hi && first < end) {
+                    return Err(
+                        m.arguments(format!("the range {first}..{end} is no part of {lo}..{hi} by {step}"))
+                    );
+                }
+                m.parallel = Some(Watch::new(*var, false));
+                let mut i = first;
+                while i < end {
+                    for w in m.written.iter_mut().skip(count).flatten() {
+                        w.fill(false);
+                    }
+                    m.iteration(*var, i, body)?;
+                    i += step;
+                }
+                Ok(())
+            }
+            body => m.block(body),
+        }
+    }
+
+    fn arguments(&self, what: String) -> NestError {
+        NestError::Arguments { kernel: self.kernel.name.clone(), what }
+    }
+
     fn block(&mut self, body: &[Stmt]) -> Done {
         body.iter().try_for_each(|s| self.stmt(s))
     }

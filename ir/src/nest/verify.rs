@@ -10,7 +10,7 @@ use super::*;
 /// Bytes of stack buffers that a kernel may have.
 pub const STACK_LIMIT: i64 = 256 << 10;
 /// Elements of register arrays that a kernel may have.
-pub const REGISTER_LIMIT: i64 = 4096;
+pub const REGISTER_LIMIT: i64 = 32768;
 /// Lanes that a vector loop may have.
 pub const LANE_LIMIT: u32 = 64;
 

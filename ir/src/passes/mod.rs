@@ -1,13 +1,15 @@
 //! The pipeline from a graph to a program, as a table.
 
 mod canonical;
+mod stages;
 
 use crate::diag::Diag;
-use crate::fuse::{Fusion, Kind, Region, fuse};
+use crate::fuse::{Fusion, fuse};
 use crate::graph::Graph;
 use crate::lower::{Library, NoLibrary, Target};
 use crate::plan::{self, Program};
 use crate::rewrite;
+pub use stages::{Stage, regions_text, stages};
 
 /// How a program is made.
 #[derive(Clone, Copy)]
@@ -115,23 +117,4 @@ pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
     let graph = optimise(graph, options)?;
     let fusion = regions(&graph, options);
     plan::build(&graph, fusion.regions, options.target, options.library)
-}
-
-/// Regions as text: how each loops, its nodes, what it stores.
-pub fn regions_text(graph: &Graph, fusion: &Fusion) -> String {
-    let mut text = String::new();
-    for (i, Region { kind, nodes, outputs }) in fusion.regions.iter().enumerate() {
-        let kind = match kind {
-            Kind::Scalars => "scalars".to_owned(),
-            Kind::Rows(rows) => format!("rows {}", crate::types::shape_text(rows)),
-            Kind::Single => "single".to_owned(),
-        };
-        let names: Vec<&str> = nodes.iter().map(|n| graph.node(*n).op.def().name()).collect();
-        let stores: Vec<String> = outputs
-            .iter()
-            .map(|o| format!("{} {}", graph.node(o.node).op.def().name(), graph.type_of(*o)))
-            .collect();
-        text += &format!("region {i}: {kind}\n  {}\n  stores {}\n", names.join(" "), stores.join(", "));
-    }
-    text
 }

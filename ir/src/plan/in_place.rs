@@ -1,6 +1,6 @@
 //! Which updates are written over the old value, and the order of regions that makes it safe.
 
-use crate::fuse::{Kind, Region};
+use crate::fuse::{Kind, Region, reads_its_row};
 use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::ops::Op;
@@ -121,7 +121,11 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
         }
         let node = graph.node(n);
         let same = same && matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
-        for o in &node.operands {
+        for (position, o) in node.operands.iter().enumerate() {
+            if inside.contains(&o.node) && !reads_its_row(&node.op, position) {
+                // A member that is computed at other rows as well.
+                stack.push((o.node, false));
+            }
             if *o == input {
                 if !same {
                     return false;

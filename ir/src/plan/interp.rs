@@ -1,214 +1,290 @@
-//! Programs run launch by launch in the nest's interpreter: what compiled programs are checked against below
-//! the graph, and what shows a wrong position or a shared element by name.
+//! The meaning of plans: launches one after the other on plain memory, with everything checked that compiled
+//! code takes on trust.
+//!
+//! Every buffer is a copy of the bytes at its place, so arena places that overlap, parameters that share
+//! memory and elements that no launch has written are found here and nowhere else; positions are checked by
+//! the [nest interpreter](crate::nest::interp).
 
-use super::{CsrPart, Place, Program};
+use super::{BufferDecl, CsrPart, Place, Program};
 use crate::array::{Array, CsrArray, Value};
-use crate::interp::{Dims, InterpError, bind};
-use crate::nest::Space;
-use crate::nest::interp::{NestError, run as run_kernel};
-use std::sync::Arc;
-
-/// What a run of a program gives.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Ran {
-    /// The outputs, in the order of the program.
-    pub outputs: Vec<(String, Array)>,
-    /// What is in the dense inputs afterwards, in the order of the program.
-    pub inputs: Vec<(String, Array)>,
-    /// The sizes of the run.
-    pub dims: Dims,
-}
+use crate::dim::Dim;
+use crate::dtype::DType;
+use crate::graph::InputKind;
+use crate::interp::{Dims, Evaluation, InterpError, bind};
+use crate::nest::interp::{NestError, Written, run_noting};
+use crate::nest::{Buffer, Space};
+use crate::types::Shape;
 
 /// Why a program could not be run to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlanError {
-    /// An input is missing or does not fit.
+    /// Inputs that do not fit their declarations.
     #[error(transparent)]
-    Input(#[from] InterpError),
-    /// A launch stopped.
-    #[error("launch {launch}: {error}")]
+    Inputs(#[from] InterpError),
+    /// An id beyond the bound that the program declares.
+    #[error("input `{input}` holds {found} at position {at}; its elements must lie in 0..{bound}")]
+    Bound {
+        /// The input.
+        input: String,
+        /// The first such position.
+        at: usize,
+        /// What is there.
+        found: i64,
+        /// The bound in this run.
+        bound: i64,
+    },
+    /// A program that contradicts itself.
+    #[error("launch {launch}, kernel `{kernel}`: {what}")]
     Launch {
         /// Its position.
         launch: usize,
-        /// Why.
-        error: NestError,
-    },
-    /// A program that names what it does not have, or whose launch writes what it also names otherwise.
-    #[error("{what}")]
-    Malformed {
+        /// Its kernel.
+        kernel: String,
         /// What is wrong.
         what: String,
     },
+    /// A kernel that breaks its rules on this data.
+    #[error("launch {launch}: {error}")]
+    Kernel {
+        /// Its position.
+        launch: usize,
+        /// What is wrong.
+        error: NestError,
+    },
+    /// An output that is not whole when the last launch is done.
+    #[error("output `{output}`: element {at} is never written")]
+    Unwritten {
+        /// Its name.
+        output: String,
+        /// The first such element.
+        at: usize,
+    },
 }
 
-fn malformed(what: impl Into<String>) -> PlanError {
-    PlanError::Malformed { what: what.into() }
-}
-
-/// Runs a program on named inputs. The arena is filled with bytes that are no sensible numbers.
+/// Runs a program on named inputs: all of them must be given, parameters and state too. The updates of the
+/// result are everything that is kept, changed or not, in the order of the inputs.
 ///
 /// # Errors
-/// Where inputs do not fit, a kernel does what kernels must not, or the program is not well-formed.
-pub fn run(program: &Program, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Ran, PlanError> {
+/// Where inputs do not fit, or a launch does what the rules of plans and kernels forbid.
+pub fn run(program: &Program, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Evaluation, PlanError> {
     let mut given = vec![];
-    for i in &program.inputs {
-        let missing = || InterpError::Missing { input: i.name.clone(), expected: i.ty.to_string() };
-        given.push(inputs(&i.name).ok_or_else(missing)?);
+    for input in &program.inputs {
+        given.push(inputs(&input.name).ok_or_else(|| InterpError::Missing {
+            input: input.name.clone(),
+            expected: input.ty.to_string(),
+        })?);
     }
-    let declared = program.inputs.iter().map(|i| (i.name.as_str(), &i.ty));
-    let dims = bind(declared.zip(&given).map(|((name, ty), value)| (name, ty, value)))?;
-    let mut memory = Memory { program, dims: &dims, dense: vec![], sparse: vec![], outputs: vec![], arena: vec![] };
-    memory.arena = vec![0xcd; program.arena_bytes];
-    for value in given {
-        let (dense, sparse) = match value {
-            Value::Tensor(a) => (Some(a), None),
-            Value::Csr(c) => (None, Some(c)),
-            Value::RowSparse { .. } => return Err(malformed("an input of rows is no buffer of a program")),
-        };
-        memory.dense.push(dense);
-        memory.sparse.push(sparse);
+    let named = program.inputs.iter().zip(&given);
+    let dims = bind(named.clone().map(|(input, value)| (input.name.as_str(), &input.ty, value)))?;
+    for (input, value) in named {
+        if let (Some(bound), Value::Tensor(a)) = (&input.bound, value) {
+            let bound = size(bound, &dims).unwrap_or(0);
+            let outside = |at: &usize| !(0..bound).contains(&a.get(*at).as_i64());
+            if let Some(at) = (0..a.len()).find(outside) {
+                let found = a.get(at).as_i64();
+                return Err(PlanError::Bound { input: input.name.clone(), at, found, bound });
+            }
+        }
     }
-    for o in &program.outputs {
-        let shape = memory.shape(&o.shape)?;
-        memory.outputs.push(Array::zeros(o.dtype, &shape));
+    let outputs = program.outputs.iter().map(|o| Part::empty(o.dtype, &sizes(&o.shape, &dims))).collect();
+    let mut memory = Memory {
+        program,
+        dims: &dims,
+        inputs: given,
+        outputs,
+        arena: vec![0xff; program.arena_bytes],
+        owner: vec![NOBODY; program.arena_bytes],
+    };
+    for launch in 0..program.launches.len() {
+        memory.launch(launch)?;
     }
-    for at in 0..program.launches.len() {
-        memory.launch(at)?;
+    let Memory { inputs: kept, outputs, .. } = memory;
+    let mut results = vec![];
+    for (decl, part) in program.outputs.iter().zip(outputs) {
+        if let Some(at) = part.written.iter().position(|w| !w) {
+            return Err(PlanError::Unwritten { output: decl.name.clone(), at });
+        }
+        results.push((decl.name.clone(), Value::Tensor(part.array)));
     }
-    let names = program.outputs.iter().map(|o| o.name.clone());
-    let outputs = names.zip(std::mem::take(&mut memory.outputs)).collect();
-    let names = program.inputs.iter().map(|i| i.name.clone());
-    let dense = names.zip(std::mem::take(&mut memory.dense));
-    let inputs = dense.filter_map(|(name, a)| Some((name, a?))).collect();
-    Ok(Ran { outputs, inputs, dims })
+    let kept = program.inputs.iter().zip(kept).filter(|(input, _)| input.kind != InputKind::Data);
+    let updates = kept.map(|(input, value)| (input.name.clone(), value)).collect();
+    Ok(Evaluation { outputs: results, updates, dims })
 }
+
+/// An output, and which of its elements have been written.
+struct Part {
+    array: Array,
+    written: Vec<bool>,
+}
+
+impl Part {
+    fn empty(dtype: DType, shape: &[usize]) -> Part {
+        let array = Array::zeros(dtype, shape);
+        Part { written: vec![false; array.len()], array }
+    }
+}
+
+/// The owner of bytes that no launch has written.
+const NOBODY: usize = usize::MAX;
 
 struct Memory<'p> {
     program: &'p Program,
     dims: &'p Dims,
-    /// By input.
-    dense: Vec<Option<Array>>,
-    sparse: Vec<Option<Arc<CsrArray>>>,
-    outputs: Vec<Array>,
+    inputs: Vec<Value>,
+    outputs: Vec<Part>,
     arena: Vec<u8>,
+    /// The buffer that each byte of the arena holds a part of.
+    owner: Vec<usize>,
 }
 
 impl Memory<'_> {
-    fn size(&self, dim: &crate::dim::Dim) -> Result<usize, PlanError> {
-        let value = dim.eval(&|s| self.dims.get(s).copied()).and_then(|n| usize::try_from(n).ok());
-        value.ok_or_else(|| malformed(format!("the size {dim} has no value in this run")))
-    }
-
-    fn shape(&self, shape: &[crate::dim::Dim]) -> Result<Vec<usize>, PlanError> {
-        shape.iter().map(|d| self.size(d)).collect()
-    }
-
-    /// The bytes of a buffer that is in the arena.
-    fn range(&self, buffer: usize) -> Result<Option<std::ops::Range<usize>>, PlanError> {
-        let b = &self.program.buffers[buffer];
-        let Place::Arena { offset } = b.place else { return Ok(None) };
-        let bytes = self.shape(&b.shape)?.iter().product::<usize>() * b.dtype.size();
-        if offset + bytes > self.arena.len() {
-            return Err(malformed(format!("`{}` ends beyond the arena", b.name)));
-        }
-        Ok(Some(offset..offset + bytes))
-    }
-
-    /// What a buffer holds.
-    fn load(&self, buffer: usize) -> Result<Array, PlanError> {
-        let b = self.program.buffers.get(buffer).ok_or_else(|| malformed(format!("no buffer {buffer}")))?;
-        let array = match &b.place {
-            Place::Input(i) => self.dense.get(*i).cloned().flatten(),
-            Place::Output(o) => self.outputs.get(*o).cloned(),
-            Place::Csr { input, part } => self.sparse.get(*input).and_then(|c| c.as_ref()).map(|c| csr(c, *part)),
-            Place::Arena { .. } => {
-                let mut array = Array::zeros(b.dtype, &self.shape(&b.shape)?);
-                if let Some(range) = self.range(buffer)? {
-                    array.as_bytes_mut().copy_from_slice(&self.arena[range]);
-                }
-                Some(array)
-            }
+    fn launch(&mut self, at: usize) -> Result<(), PlanError> {
+        let program = self.program;
+        let launch = &program.launches[at];
+        let kernel = &program.kernels[launch.kernel];
+        let wrong = |what: String| PlanError::Launch { launch: at, kernel: kernel.name.clone(), what };
+        let value = |d: &usize| {
+            let name = &program.dims.get(*d)?.name;
+            self.dims.get(name).copied()
         };
-        let array = array.ok_or_else(|| malformed(format!("`{}` is in a place that is not there", b.name)))?;
-        if array.dtype() != b.dtype {
-            return Err(malformed(format!("`{}` is {}, but {} is there", b.name, b.dtype, array.dtype())));
+        let Some(dims) = launch.dims.iter().map(value).collect::<Option<Vec<i64>>>() else {
+            return Err(wrong("a dim that no input gives a value".to_owned()));
+        };
+        let params: Vec<&Buffer> = kernel.params().map(|(_, b)| b).collect();
+        if params.len() != launch.buffers.len() {
+            return Err(wrong(format!("{} buffers for {} parameters", launch.buffers.len(), params.len())));
         }
-        Ok(array)
+        self.no_sharing(&params, &launch.buffers).map_err(wrong)?;
+        let (mut arrays, mut notes) = (vec![], vec![]);
+        for &buffer in &launch.buffers {
+            let (array, written) = self.take(buffer).map_err(wrong)?;
+            arrays.push(array);
+            notes.push(written);
+        }
+        run_noting(kernel, &mut arrays, &dims, None, &mut notes)
+            .map_err(|error| PlanError::Kernel { launch: at, error })?;
+        for (((param, &buffer), array), note) in params.iter().zip(&launch.buffers).zip(arrays).zip(notes) {
+            if param.space != Space::In {
+                self.put(buffer, array, note).map_err(wrong)?;
+            }
+        }
+        Ok(())
     }
 
-    fn store(&mut self, buffer: usize, array: Array) -> Result<(), PlanError> {
-        let b = &self.program.buffers[buffer];
-        match &b.place {
-            Place::Input(i) => self.dense[*i] = Some(array),
-            Place::Output(o) => self.outputs[*o] = array,
-            Place::Csr { .. } => return Err(malformed(format!("a launch writes `{}`, a part of a pattern", b.name))),
-            Place::Arena { .. } => {
-                if let Some(range) = self.range(buffer)? {
-                    self.arena[range].copy_from_slice(array.as_bytes());
+    /// A parameter that is written shares no memory with another.
+    fn no_sharing(&self, params: &[&Buffer], buffers: &[usize]) -> Result<(), String> {
+        let decl = |at: usize| &self.program.buffers[at];
+        for (i, a) in buffers.iter().enumerate().filter(|(i, _)| params[*i].space != Space::In) {
+            for (j, b) in buffers.iter().enumerate().filter(|(j, _)| *j != i) {
+                let (x, y) = (decl(*a), decl(*b));
+                let shared = match (&x.place, &y.place) {
+                    (Place::Arena { .. }, Place::Arena { .. }) => {
+                        let (p, q) = (self.range(x)?, self.range(y)?);
+                        p.start < q.end && q.start < p.end
+                    }
+                    (p, q) => p == q,
+                };
+                if shared {
+                    return Err(format!(
+                        "`{}` is written and shares memory with `{}`",
+                        x.name, params[j].name
+                    ));
                 }
             }
         }
         Ok(())
     }
 
-    /// Whether two buffers share memory.
-    fn overlap(&self, a: usize, b: usize) -> Result<bool, PlanError> {
-        let (x, y) = (&self.program.buffers[a].place, &self.program.buffers[b].place);
-        Ok(match (self.range(a)?, self.range(b)?) {
-            (Some(p), Some(q)) => p.start < q.end && q.start < p.end,
-            (None, None) => a == b || x == y,
-            _ => false,
-        })
+    /// The bytes of a buffer in the arena.
+    fn range(&self, decl: &BufferDecl) -> Result<std::ops::Range<usize>, String> {
+        let Place::Arena { offset } = decl.place else { return Ok(0..0) };
+        let bytes = sizes(&decl.shape, self.dims).iter().product::<usize>() * decl.dtype.size();
+        match offset.checked_add(bytes) {
+            Some(end) if end <= self.arena.len() => Ok(offset..end),
+            _ => Err(format!("`{}` ends beyond the arena of {} bytes", decl.name, self.arena.len())),
+        }
     }
 
-    fn launch(&mut self, at: usize) -> Result<(), PlanError> {
-        let launch = &self.program.launches[at];
-        let kernel = self.program.kernels.get(launch.kernel);
-        let kernel = kernel.ok_or_else(|| malformed(format!("launch {at} is of no kernel")))?;
-        let mut params = launch.buffers.iter().map(|b| self.load(*b)).collect::<Result<Vec<_>, _>>()?;
-        let spaces: Vec<Space> = kernel.params().map(|(_, b)| b.space).collect();
-        for (i, space) in spaces.iter().enumerate().filter(|(_, s)| **s != Space::In) {
-            for j in (0..spaces.len().min(launch.buffers.len())).filter(|j| *j != i) {
-                let (x, y) = (launch.buffers[i], launch.buffers[j]);
-                if self.overlap(x, y)? {
-                    let names = [x, y].map(|b| self.program.buffers[b].name.clone());
-                    let what = format!(
-                        "launch {at} of `{}`: `{}`, which is {space:?}, and `{}` share memory",
-                        kernel.name, names[0], names[1]
-                    );
-                    return Err(malformed(what));
-                }
+    /// A copy of a buffer, and which of its elements hold something of this buffer.
+    fn take(&self, at: usize) -> Result<(Array, Written), String> {
+        let decl = &self.program.buffers[at];
+        let (array, written) = match decl.place {
+            Place::Input(i) => match &self.inputs[i] {
+                Value::Tensor(a) => (a.clone(), None),
+                _ => return Err(format!("`{}` is no dense input", decl.name)),
+            },
+            Place::Csr { input, part } => match &self.inputs[input] {
+                Value::Csr(c) => (part_of(c, part), None),
+                _ => return Err(format!("`{}` is no pattern", decl.name)),
+            },
+            Place::Output(o) => (self.outputs[o].array.clone(), Some(self.outputs[o].written.clone())),
+            Place::Arena { .. } => {
+                let range = self.range(decl)?;
+                let mut a = Array::zeros(decl.dtype, &sizes(&decl.shape, self.dims));
+                a.as_bytes_mut().copy_from_slice(&self.arena[range.clone()]);
+                let owner = self.owner[range].chunks(decl.dtype.size());
+                let written = owner.map(|o| o.iter().all(|o| *o == at)).collect();
+                (a, Some(written))
             }
+        };
+        if array.dtype() != decl.dtype {
+            return Err(format!(
+                "`{}` is declared as {}, its place holds {}",
+                decl.name,
+                decl.dtype,
+                array.dtype()
+            ));
         }
-        let mut dims = vec![];
-        for d in &launch.dims {
-            let name = self.program.dims.get(*d).map(|d| &d.name);
-            let value = name.and_then(|name| self.dims.get(name));
-            dims.push(*value.ok_or_else(|| malformed(format!("launch {at}: dim {d} has no value")))?);
-        }
-        run_kernel(kernel, &mut params, &dims, None).map_err(|error| PlanError::Launch { launch: at, error })?;
-        for ((buffer, array), space) in launch.buffers.iter().zip(params).zip(spaces) {
-            if space != Space::In {
-                self.store(*buffer, array)?;
+        Ok((array, written))
+    }
+
+    /// Puts back what a launch has written.
+    fn put(&mut self, at: usize, array: Array, written: Written) -> Result<(), String> {
+        let decl = &self.program.buffers[at];
+        match decl.place {
+            Place::Input(i) if self.program.inputs[i].kind != InputKind::Data => {
+                self.inputs[i] = Value::Tensor(array);
+            }
+            Place::Input(_) | Place::Csr { .. } => {
+                return Err(format!("`{}` is given data and is written", decl.name));
+            }
+            Place::Output(o) => self.outputs[o] = Part { array, written: written.unwrap_or_default() },
+            Place::Arena { .. } => {
+                let (range, size) = (self.range(decl)?, decl.dtype.size());
+                let written = written.unwrap_or_default();
+                for (i, _) in written.iter().enumerate().filter(|(_, w)| **w) {
+                    let element = i * size..(i + 1) * size;
+                    let place = range.start + element.start..range.start + element.end;
+                    self.arena[place.clone()].copy_from_slice(&array.as_bytes()[element]);
+                    self.owner[place].fill(at);
+                }
             }
         }
         Ok(())
     }
 }
 
-/// An array of a pattern; the twin is made where it is needed and missing.
-fn csr(c: &CsrArray, part: CsrPart) -> Array {
-    let of = |v: &[i32]| Array::from_slice(&[v.len()], v);
-    match (part, &c.twin) {
-        (CsrPart::Indptr, _) => of(&c.indptr),
-        (CsrPart::Indices, _) => of(&c.indices),
-        (CsrPart::TwinIndptr, Some(t)) => of(&t.indptr),
-        (CsrPart::TwinIndices, Some(t)) => of(&t.indices),
-        (CsrPart::TwinEdges, Some(t)) => of(&t.edges),
-        (_, None) => {
-            let whole = c.clone().with_twin();
-            if whole.twin.is_some() { csr(&whole, part) } else { of(&[]) }
-        }
-    }
+fn size(dim: &Dim, dims: &Dims) -> Option<i64> {
+    dim.eval(&|s| dims.get(s).copied())
+}
+
+fn sizes(shape: &Shape, dims: &Dims) -> Vec<usize> {
+    shape.iter().map(|d| size(d, dims).and_then(|n| usize::try_from(n).ok()).unwrap_or(0)).collect()
+}
+
+/// An array of a pattern. The twin of a symmetric one is itself; its edges are made where they are asked for.
+fn part_of(csr: &CsrArray, part: CsrPart) -> Array {
+    let twin = match &csr.twin {
+        Some(twin) => twin.clone(),
+        None => Box::new(csr.transposed()),
+    };
+    let list = match part {
+        CsrPart::Indptr => &csr.indptr,
+        CsrPart::Indices => &csr.indices,
+        CsrPart::TwinIndptr => &twin.indptr,
+        CsrPart::TwinIndices => &twin.indices,
+        CsrPart::TwinEdges => &twin.edges,
+    };
+    Array::from_slice(&[list.len()], list)
 }

@@ -1,7 +1,7 @@
 //! Rules of arithmetic.
 
 use super::{Rule, rules};
-use crate::dtype::Literal;
+use crate::dtype::{DType, Literal};
 use crate::graph::{Graph, NodeId, Operand};
 use crate::ops::Op;
 use crate::scalar::ScalarOp;
@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = rules! {
     "cast to the same type": Exact => same_cast,
     "neg neg x = x": Exact => |g, n| twice(g, n, ScalarOp::Neg),
     "not not x = x": Exact => |g, n| twice(g, n, ScalarOp::Not),
+    "select(not c, x, y) = select(c, y, x)": Exact => select_of_not,
     "x / c = x * (1 / c) for a power of two": Exact => divide_by_power,
     "x / c = x * (1 / c)": Reassociating => divide_by_constant,
     "(x * c) * d = x * (c * d)": Reassociating => combine_scales,
@@ -79,12 +80,32 @@ fn twice(g: &mut Graph, n: NodeId, op: ScalarOp) -> Option<Operand> {
     (found == op && inner == op).then(|| operands[0])
 }
 
-/// A division by a constant: the value and the constant.
+/// Masks are stored once, not with their opposites.
+fn select_of_not(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let (op, operands) = elementwise(g, n.into())?;
+    let (inner, c) = elementwise(g, operands[0])?;
+    (op == ScalarOp::Select && inner == ScalarOp::Not)
+        .then(|| g.map(ScalarOp::Select, &[c[0], operands[2], operands[1]]))
+}
+
+/// Whether a float format holds a number with all its digits.
+fn is_normal(dtype: DType, value: f64) -> bool {
+    let least = match dtype {
+        DType::F64 => f64::MIN_POSITIVE,
+        DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
+        _ => f64::from(f32::MIN_POSITIVE),
+    };
+    let held = Literal::float(dtype, value).as_f64().abs();
+    held.is_finite() && held >= least
+}
+
+/// A division by a constant: the value and the constant, whose reciprocal its format holds.
 fn divided(g: &Graph, n: NodeId) -> Option<(Operand, f64)> {
     let (op, operands) = elementwise(g, n.into())?;
     let c = constant(g, *operands.get(1)?)?;
-    let normal = c.dtype().is_float() && c.as_f64().is_normal() && c.as_f64().recip().is_normal();
-    (op == ScalarOp::Div && normal).then_some((operands[0], c.as_f64()))
+    let fits =
+        c.dtype().is_float() && is_normal(c.dtype(), c.as_f64()) && is_normal(c.dtype(), c.as_f64().recip());
+    (op == ScalarOp::Div && fits).then_some((operands[0], c.as_f64()))
 }
 
 fn divide_by_power(g: &mut Graph, n: NodeId) -> Option<Operand> {
@@ -95,8 +116,7 @@ fn divide_by_power(g: &mut Graph, n: NodeId) -> Option<Operand> {
 
 fn divide_by_constant(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let (x, c) = divided(g, n)?;
-    // The reciprocal must itself be far from the limits of a narrow format.
-    (1e-30..1e30).contains(&c.abs()).then(|| g.scale(x, c.recip()))
+    Some(g.scale(x, c.recip()))
 }
 
 /// The value and the constant of a product with a constant.
@@ -116,6 +136,9 @@ fn combine_scales(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let (inner, d) = scaled(g, n.into())?;
     let (x, c) = scaled(g, inner)?;
     let product = c.as_f64() * d.as_f64();
+    if !is_normal(c.dtype(), product) {
+        return None;
+    }
     let both = g.fill_like(x, product);
     Some(g.map(ScalarOp::Mul, &[x, both]))
 }

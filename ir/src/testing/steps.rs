@@ -25,6 +25,7 @@ use crate::ops::score_top_k::ScoreTopK;
 use crate::ops::sddmm::Sddmm;
 use crate::ops::segment_sum::SegmentSum;
 use crate::ops::segments::Segments;
+use crate::ops::size::Size;
 use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
 use crate::ops::spmm::Spmm;
@@ -43,6 +44,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("elementwise", elementwise),
     ("elementwise", elementwise),
     ("fill", fill),
+    ("size", size),
     ("random", random),
     ("cast", cast),
     ("broadcast", broadcast),
@@ -174,6 +176,16 @@ fn fill(b: &mut Builder<'_>) -> Option<()> {
     let rank = b.below(3);
     let (shape, eighths) = (b.shape(rank), b.below(33) as f64 - 16.0);
     b.add(Fill { value: Literal::float(dtype, eighths / 8.0), shape }, &[])?;
+    Some(())
+}
+
+/// A size as a float, as means need it.
+fn size(b: &mut Builder<'_>) -> Option<()> {
+    let (dim, offset) = (b.dim(), b.below(3));
+    let size = b.add(Size { dim: &dim + &offset.into() }, &[])?;
+    if b.allows("cast") {
+        b.add(Cast { to: b.float }, &[&size[0]])?;
+    }
     Some(())
 }
 

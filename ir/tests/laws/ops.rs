@@ -30,6 +30,7 @@ use latentc_ir::ops::score_top_k::ScoreTopK;
 use latentc_ir::ops::sddmm::Sddmm;
 use latentc_ir::ops::segment_sum::SegmentSum;
 use latentc_ir::ops::segments::Segments;
+use latentc_ir::ops::size::Size;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::softmax::Softmax;
 use latentc_ir::ops::spmm::Spmm;
@@ -113,6 +114,7 @@ fn cases() -> Vec<Case> {
         case(Elementwise { op }.into(), operands);
     }
     case(Fill { value: Literal::float(DType::F64, 1.5), shape: dims(&[2, 3]) }.into(), vec![]);
+    case(Size { dim: 6.into() }.into(), vec![]);
     case(Random { stream: 7, shape: dims(&[3, 5]) }.into(), seed_and_step().to_vec());
     for to in DType::ALL {
         case(Cast { to }.into(), vec![numbers(&[7], 1)]);
@@ -315,11 +317,12 @@ fn number(op: &Op) -> usize {
         Op::Softmax(_) => 25,
         Op::LogSumExp(_) => 26,
         Op::SpmmRows(_) => 27,
+        Op::Size(_) => 28,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 28;
+pub const OPS: usize = 29;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -6,9 +6,11 @@
 //!     for panel of columns             (stays in the first or second cache over the rows of the block)
 //!       for tile of rows               (sums in registers)
 //! ```
-//! The left operand is read in place. The right one is packed by a first step into panels `[k][columns]`,
-//! zeros beyond the last column, unless it is one panel as it stands.
+//! The right operand is packed by a first step into panels `[k][columns]`, zeros beyond the last column, unless
+//! it does well as it stands: one panel, small, or used by few rows. The left one is read in place, unless it
+//! is transposed with rows as long as a page.
 
+use latentc_ir::dim::Dim;
 use latentc_ir::nest::AxisKind::{Parallel, Serial, Unroll, Vector};
 use latentc_ir::nest::build::{KernelBuilder, load, op2};
 use latentc_ir::nest::{BufId, Expr, Index, Kernel, Space, Split};
@@ -24,6 +26,8 @@ use crate::{Arg, Machine, Schedule, Step, Temp, size};
 const PIECE: i64 = 384;
 /// Tiles of rows in a block.
 const ROW_TILES: i64 = 16;
+/// Bytes of a page.
+const PAGE: i64 = 4096;
 /// Panels of columns in a group.
 const PANELS: i64 = 8;
 
@@ -56,6 +60,8 @@ pub(super) fn tile_of(s: &Shape, machine: &Machine) -> Tile {
 /// What a product kernel is made for.
 pub(super) struct Plan {
     pub tile: Tile,
+    /// Whether the left operand, transposed, lies in panels of as many columns as the tile has rows.
+    pub left_packed: bool,
     /// Whether the right operand lies in panels, or as the op has it (not transposed, columns known).
     pub packed: bool,
     /// The inner size is cut into chunks of so many, each with a result of its own in a row of results.
@@ -74,22 +80,32 @@ pub fn blocked(name: &str, s: &Shape, machine: &Machine) -> Schedule {
     // With few rows each element of the right operand is used once or twice: not worth a copy.
     let few = s.m.as_const().is_some_and(|m| m <= 2 * tile.rows);
     let direct = !s.transpose_b && s.n.as_const().is_some_and(|n| few || n <= tile.cols || small(n));
-    let plan = Plan { tile, packed: !direct, chunk: None, piece: PIECE };
+    // Rows of a page and more: every step would touch another page, and all of them one set of a cache. With
+    // few panels that costs less than a copy.
+    let long = s.m.as_const().is_none_or(|m| m >= PAGE / s.dtype.size() as i64);
+    let left_packed = s.transpose_a && long && s.n.as_const().is_none_or(|n| n >= 4 * tile.cols);
+    let plan = Plan { tile, left_packed, packed: !direct, chunk: None, piece: PIECE };
+
+    let (mut temps, mut steps) = (vec![], vec![]);
+    let mut pack = |operand: usize, name: String, columns: &Dim, transposed: bool, cols: i64| {
+        let len = product(&[s.batch.clone(), columns.ceil_div(cols), s.k.clone(), cols.into()]);
+        let args = vec![Arg::Operand(operand), Arg::Temp(temps.len())];
+        temps.push(Temp { name: "panels", dtype: s.dtype, len });
+        let shape = Shape { n: columns.clone(), transpose_b: transposed, ..s.clone() };
+        steps.push(Step { kernel: pack_kernel(&name, &shape, Tile { cols, ..tile }), args });
+        Arg::Temp(temps.len() - 1)
+    };
+    let left = match left_packed {
+        true => pack(0, format!("{name}_pack_left"), &s.m, false, tile.rows),
+        false => Arg::Operand(0),
+    };
+    let right = match direct {
+        true => Arg::Operand(1),
+        false => pack(1, format!("{name}_pack"), &s.n, s.transpose_b, tile.cols),
+    };
     let kernel = product_kernel(name, s, &plan);
-    if direct {
-        let step = Step { kernel, args: vec![Arg::Operand(0), Arg::Operand(1), Arg::Result(0)] };
-        return Schedule { temps: vec![], steps: vec![step] };
-    }
-    let panels = s.n.ceil_div(tile.cols);
-    let len = product(&[s.batch.clone(), panels, s.k.clone(), tile.cols.into()]);
-    let pack = pack_kernel(&format!("{name}_pack"), s, tile);
-    Schedule {
-        temps: vec![Temp { name: "panels", dtype: s.dtype, len }],
-        steps: vec![
-            Step { kernel: pack, args: vec![Arg::Operand(1), Arg::Temp(0)] },
-            Step { kernel, args: vec![Arg::Operand(0), Arg::Temp(0), Arg::Result(0)] },
-        ],
-    }
+    steps.push(Step { kernel, args: vec![left, right, Arg::Result(0)] });
+    Schedule { temps, steps }
 }
 
 /// The columns of a tile that the result has.
@@ -114,7 +130,8 @@ pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
     let one_piece = pieces.as_const() == Some(1);
 
     let b_cols = if plan.packed { panels.clone() * cols } else { z.n.clone() };
-    let a = k.buffer("a", s.dtype, z.batch.clone() * z.m.clone() * z.k.clone(), Space::In);
+    let a_rows = if plan.left_packed { ceil_div(z.m.clone(), tile.rows) * tile.rows } else { z.m.clone() };
+    let a = k.buffer("a", s.dtype, z.batch.clone() * a_rows.clone() * z.k.clone(), Space::In);
     let b = k.buffer("b", s.dtype, z.batch.clone() * z.k.clone() * b_cols, Space::In);
     let space = if one_piece { Space::Out } else { Space::InOut };
     let units = z.batch.clone() * chunks.clone();
@@ -136,10 +153,17 @@ pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
         let group = within.clone().modulo(groups.clone());
         let lo = within.floor_div(groups) * block;
         let hi = (lo.clone() + block).min(z.m.clone());
-        let left = View {
-            buf: a,
-            start: batch.clone() * (z.m.clone() * z.k.clone()),
-            strides: strides(s.transpose_a, &z.m, &z.k),
+        let left_start = batch.clone() * (a_rows * z.k.clone());
+        // The left operand from row `i0` on.
+        let left_from = |i0: &Index| {
+            if plan.left_packed {
+                let (panel, row) = (i0.clone().floor_div(tile.rows), i0.clone().modulo(tile.rows));
+                let start = left_start.clone() + panel * (z.k.clone() * tile.rows) + row;
+                return View { buf: a, start, strides: (Index::Const(1), tile.rows.into()) };
+            }
+            let (rows, columns) = strides(s.transpose_a, &z.m, &z.k);
+            let start = left_start.clone() + i0.clone() * rows.clone();
+            View { buf: a, start, strides: (rows, columns) }
         };
         let out = View {
             buf: c,
@@ -166,14 +190,15 @@ pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
                 let right = View { buf: b, start: from, strides: (stride, Index::Const(1)) };
                 row_tiles(k, lo.clone(), hi.clone(), &heights, |k, i0, rows| {
                     let tile = tile.with_rows(rows);
+                    let left = left_from(&i0);
                     let sums = tile.sums(k, sum);
-                    clear(k, sums);
+                    clear(k, tile, sums);
                     tile_product_with(
                         k,
                         sums,
                         tile,
                         inner.clone(),
-                        |k, i, p| left.load(k, sum, i0.clone() + i, p0.clone() + p),
+                        |k, i, p| left.load(k, sum, i, p0.clone() + p),
                         |k, p, j| right.load(k, sum, p0.clone() + p, j),
                         |k, p| {
                             if plan.chunk.is_none() {
@@ -182,7 +207,7 @@ pub(super) fn product_kernel(name: &str, s: &Shape, plan: &Plan) -> Kernel {
                             // The next piece of both operands, a part of each row by every tile.
                             let next = p0.clone() + piece.clone() + p;
                             if s.transpose_a {
-                                k.prefetch(a, left.at(i0.clone(), next.clone()));
+                                k.prefetch(a, left.at(0.into(), next.clone()));
                             }
                             k.prefetch(b, right.at(next, i0.clone().modulo(tile.cols)));
                         },

@@ -44,7 +44,7 @@ pub(super) fn suits(s: &Shape) -> bool {
 /// the element type is that of the sums.
 pub fn long(name: &str, s: &Shape, machine: &Machine) -> Schedule {
     let tile = tile_of(s, machine);
-    let plan = Plan { tile, packed: false, chunk: Some(CHUNK), piece: PIECE };
+    let plan = Plan { tile, left_packed: false, packed: false, chunk: Some(CHUNK), piece: PIECE };
     let len = product(&[s.batch.clone(), s.k.ceil_div(CHUNK).max_of(&1.into()), s.m.clone(), s.n.clone()]);
     let parts = product_kernel(&format!("{name}_parts"), s, &plan);
     Schedule {

@@ -1,9 +1,12 @@
 //! `latentc bench`: timings as records that can be set beside other frameworks'.
 
 use super::{CliError, Output, Status, table};
+use crate::bench::{Timing, WORKLOADS, Workload, measure};
 use crate::common::run::{ModelError, RunDirError, save};
-use serde_json::{Map, Value};
+use latentc::Options;
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 /// Time workloads; the records can be set beside those of other frameworks.
 #[derive(clap::Args, Debug)]
@@ -25,29 +28,43 @@ pub struct Args {
     json: Option<PathBuf>,
 }
 
-/// What a workload is told.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Threads; 0 for one a core.
-    pub threads: usize,
-}
-
 /// A record of one workload, by name of the member: at least `peer`, `workload`, `threads` and `time_s`.
 pub type Record = Map<String, Value>;
 
-/// A workload.
-#[derive(Clone, Copy, Debug)]
-pub struct Workload {
-    /// Its name.
-    pub name: &'static str,
-    /// What it computes, in one line.
-    pub about: &'static str,
-    /// Measures it.
-    pub run: fn(&Options) -> Result<Record, ModelError>,
+/// Prepares and times a workload.
+fn record(workload: &Workload, threads: usize) -> Result<(Record, Timing), ModelError> {
+    let start = Instant::now();
+    let options = Options { threads, ..Options::default() };
+    let mut prepared = (workload.prepare)(&options)?;
+    let build = start.elapsed().as_secs_f64();
+    let t = measure(&mut prepared.run, threads)?;
+    let record = json!({
+        "peer": "latentc",
+        "workload": workload.name,
+        "threads": threads,
+        "time_s": t.time,
+        "wall_median_s": t.wall_median,
+        "wall_min_s": t.wall_min,
+        "cpu_median_s": t.cpu_median,
+        "cpu_min_s": t.cpu_min,
+        "runs": t.runs,
+        "build_s": build,
+        "first_call_s": t.first,
+        "flops": workload.flops,
+        "bytes": workload.bytes,
+        "arena_bytes": prepared.arena,
+    });
+    Ok((super::output::members(record), t))
 }
 
-/// All workloads.
-pub const WORKLOADS: &[Workload] = &[];
+/// Rates of a workload at a time, for people.
+fn rates(workload: &Workload, time: f64) -> String {
+    let compute = format!("{:>7.1} GF/s", workload.flops / time * 1e-9);
+    match workload.bytes > 0.0 {
+        true => format!("{compute} {:>7.1} GB/s", workload.bytes / time * 1e-9),
+        false => compute,
+    }
+}
 
 /// Times the workloads asked for.
 pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
@@ -57,12 +74,12 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         out.say(&table::columns(&rows, 2))?;
         return Ok(Status::Done);
     }
-    let options = Options { threads: args.threads };
     for workload in chosen(&args.workload)? {
-        let record =
-            (workload.run)(&options).map_err(|source| CliError::Bench { workload: workload.name, source })?;
-        let time = record.get("time_s").and_then(Value::as_f64).unwrap_or(f64::NAN);
-        out.say(&format!("{:<32} {:>12.3} ms", workload.name, time * 1e3))?;
+        let (record, timing) = record(workload, args.threads)
+            .map_err(|source| CliError::Bench { workload: workload.name, source })?;
+        let line =
+            format!("{:<28} {:>10.3} ms {}", workload.name, timing.time * 1e3, rates(workload, timing.time));
+        out.say(&line)?;
         if let Some(path) = &args.json {
             keep(path, record)?;
         }
@@ -108,7 +125,6 @@ fn keep(path: &Path, record: Record) -> Result<(), CliError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn a_record_replaces_the_one_of_the_same_work() {

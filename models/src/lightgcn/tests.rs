@@ -52,6 +52,10 @@ fn loss(e0: &[f64]) -> f64 {
 
 #[test]
 fn a_step_is_that_of_the_second_implementation() {
+    [Device::Interp, Device::Cpu].into_iter().for_each(one_step);
+}
+
+fn one_step(device: Device) {
     let step = program("step", |g| {
         let batch = g.dim("batch", 1..=8);
         let model = LightGcn::new(g.params(), NODES, DIM, 0.5);
@@ -65,7 +69,7 @@ fn a_step_is_that_of_the_second_implementation() {
         g.minimise(loss, Sgd::new(1.0));
     })
     .unwrap();
-    let mut session = compile(&step, Machine { device: Device::Interp, threads: 1 }).unwrap();
+    let mut session = compile(&step, Machine { device, threads: 1 }).unwrap();
     session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
     for (at, name) in ["user", "pos", "neg"].iter().enumerate() {
         session.set(name, &[TRIPLES.len()], &TRIPLES.map(|t| t[at])).unwrap();

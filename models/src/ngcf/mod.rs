@@ -4,7 +4,7 @@
 mod model;
 mod train;
 
-pub use model::{Form, Matrix, Ngcf, Propagation};
+pub use model::{Bias, Form, Matrix, Ngcf, Propagation, Shape};
 pub use train::{Config, SYSTEM, programs};
 
 #[cfg(test)]

@@ -19,6 +19,17 @@ pub enum Form {
     Paper,
 }
 
+/// What the biases of the code's form begin as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bias {
+    /// All zero: rows differ from the start, so learning starts at once.
+    Zero,
+    /// By Xavier's rule for a matrix of one row, as in the authors' code. The biases then are far larger than
+    /// what nodes send at first, all nodes look alike, and the first epochs are spent on undoing that.
+    Xavier,
+}
+
 /// The matrix S that propagates, of the adjacency A and its degrees D.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -100,6 +111,19 @@ pub struct Layer {
     pub b2: Option<Param>,
 }
 
+/// Widths and forms of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shape {
+    /// Elements of a row of E0.
+    pub dim: usize,
+    /// Elements that each layer gives.
+    pub layers: Vec<usize>,
+    /// The form of a layer.
+    pub form: Form,
+    /// What its biases begin as.
+    pub bias: Bias,
+}
+
 /// The parameters: one row for each user, then one for each item, and the layers.
 #[derive(Params, Debug)]
 pub struct Ngcf {
@@ -112,22 +136,27 @@ pub struct Ngcf {
 }
 
 impl Ngcf {
-    /// All parameters by Xavier's rule, users and items and biases each as a matrix of their own.
-    pub fn new(p: &Init, [users, items]: [usize; 2], dim: usize, layers: &[usize], form: Form) -> Ngcf {
+    /// Tables and matrices by Xavier's rule, users and items each as a table of their own.
+    pub fn new(p: &Init, [users, items]: [usize; 2], shape: &Shape) -> Ngcf {
         let rows = init::stacked([(users, init::xavier_uniform()), (items, init::xavier_uniform())]);
-        let nodes = p.table("nodes", [users + items, dim], rows);
-        let mut width = dim;
+        let nodes = p.table("nodes", [users + items, shape.dim], rows);
+        let mut width = shape.dim;
         let mut layer = |(at, &out): (usize, &usize)| {
             let p = p.scope(format!("layer{}", at + 1));
             let matrix = |name: &str| p.tensor(name, [width, out], init::xavier_uniform());
-            let bias =
-                |name: &str| (form == Form::Code).then(|| p.tensor(name, [out], init::xavier_uniform()));
+            let bias = |name: &str| {
+                let first = match shape.bias {
+                    Bias::Zero => init::zeros(),
+                    Bias::Xavier => init::xavier_uniform(),
+                };
+                (shape.form == Form::Code).then(|| p.tensor(name, [out], first))
+            };
             let layer = Layer { w1: matrix("w1"), b1: bias("b1"), w2: matrix("w2"), b2: bias("b2") };
             width = out;
             layer
         };
-        let layers = layers.iter().enumerate().map(&mut layer).collect();
-        Ngcf { nodes, layers, form }
+        let layers = shape.layers.iter().enumerate().map(&mut layer).collect();
+        Ngcf { nodes, layers, form: shape.form }
     }
 
     /// The final rows, `[nodes, dim + widths of the layers]`: E0 and the output of each layer, side by side.

@@ -9,11 +9,16 @@ use std::sync::Arc;
 const USERS: usize = 2;
 const ITEMS: usize = 3;
 const NODES: usize = USERS + ITEMS;
+const DEVICES: [Device; 2] = [Device::Interp, Device::Cpu];
 const PAIRS: [(i32, i32); 4] = [(0, 0), (0, 1), (1, 1), (1, 2)];
 
 /// Element `j` in row-major order is `(((7 j + a) mod 11) - 5) / 10`.
 fn lin(count: usize, a: usize) -> Vec<f32> {
     (0..count).map(|j| (((7 * j + a) % 11) as f32 - 5.0) / 10.0).collect()
+}
+
+fn shape(layers: &[usize], form: Form) -> Shape {
+    Shape { dim: 2, layers: layers.to_vec(), form, bias: Bias::Xavier }
 }
 
 fn close(name: &str, found: &[f32], printed: &[f32], tolerance: f32) {
@@ -25,9 +30,9 @@ fn close(name: &str, found: &[f32], printed: &[f32], tolerance: f32) {
 
 /// The worked example's step: loss and all that leads to it, and the gradients as what plain gradient
 /// descent with step size 1 subtracts.
-fn example(form: Form, matrix: Matrix) -> (Session, Store, Store) {
+fn example(form: Form, matrix: Matrix, device: Device) -> (Session, Store, Store) {
     let step = program("example", |g| {
-        let model = Ngcf::new(g.params(), [USERS, ITEMS], 2, &[2], form);
+        let model = Ngcf::new(g.params(), [USERS, ITEMS], &shape(&[2], form));
         let s = Propagation::new(g.csr("adj", [NODES, NODES]).symmetric(), matrix);
         let batch = g.dim("batch", 1..=2);
         let [user, pos, neg] = ["user", "pos", "neg"].map(|name| g.ids(name, [batch]));
@@ -45,8 +50,7 @@ fn example(form: Form, matrix: Matrix) -> (Session, Store, Store) {
         g.minimise(ranking + penalty, Sgd::new(1.0));
     })
     .unwrap();
-    let machine = Machine { device: Device::Interp, threads: 1 };
-    let mut session = compile(&step, machine).unwrap();
+    let mut session = compile(&step, Machine { device, threads: 1 }).unwrap();
     session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
     for (name, ids) in [("user", [0, 1]), ("pos", [2, 4]), ("neg", [4, 2])] {
         session.set(name, &[2], &ids).unwrap();
@@ -70,7 +74,11 @@ fn example(form: Form, matrix: Matrix) -> (Session, Store, Store) {
 
 #[test]
 fn the_code_form_gives_the_printed_digits() {
-    let (session, before, after) = example(Form::Code, Matrix::Norm);
+    DEVICES.into_iter().for_each(code_form);
+}
+
+fn code_form(device: Device) {
+    let (session, before, after) = example(Form::Code, Matrix::Norm, device);
     let out = |name: &str| session.output::<f32>(name).unwrap().1.to_vec();
     let e0: Vec<f32> = before.get("nodes").unwrap().as_slice().to_vec();
     close("E0", &e0, &[-0.5, 0.2, -0.2, 0.5, 0.1, -0.3, 0.4, 0.0, -0.4, 0.3], 0.0);
@@ -107,11 +115,13 @@ fn the_code_form_gives_the_printed_digits() {
 
 #[test]
 fn the_paper_form_gives_the_printed_digits() {
-    let (session, _, _) = example(Form::Paper, Matrix::Sym);
-    #[rustfmt::skip]
-    close("X1", session.output::<f32>("x1").unwrap().1, &[
-        0.031917, -0.010524, 0.159602, -0.074459, 0.022125, -0.012164, 0.025000, -0.004800, 0.205459, -0.100002,
-    ], 2e-6);
+    for device in DEVICES {
+        let (session, _, _) = example(Form::Paper, Matrix::Sym, device);
+        #[rustfmt::skip]
+        close("X1", session.output::<f32>("x1").unwrap().1, &[
+            0.031917, -0.010524, 0.159602, -0.074459, 0.022125, -0.012164, 0.025000, -0.004800, 0.205459, -0.100002,
+        ], 2e-6);
+    }
 }
 
 /// A matrix as its definition says it, dense, with a node without edges (item 3).
@@ -137,7 +147,7 @@ fn dense(matrix: Matrix) -> Vec<Vec<f64>> {
 }
 
 /// S x by a program, `runs` times, each summed up.
-fn propagated(matrix: Matrix, rate: f64, runs: usize, x: &[f32]) -> Vec<f64> {
+fn propagated(matrix: Matrix, rate: f64, runs: usize, device: Device, x: &[f32]) -> Vec<f64> {
     let nodes = NODES + 1;
     let p = program("propagation", |g| {
         let s = Propagation::new(g.csr("adj", [nodes, nodes]), matrix);
@@ -145,7 +155,7 @@ fn propagated(matrix: Matrix, rate: f64, runs: usize, x: &[f32]) -> Vec<f64> {
         g.output("y", s.apply(g.input("x", DType::F32, [nodes, 2])));
     })
     .unwrap();
-    let mut session = compile(&p, Machine { device: Device::Interp, threads: 1 }).unwrap();
+    let mut session = compile(&p, Machine { device, threads: 1 }).unwrap();
     let adj = CsrArray::bipartite(USERS, ITEMS + 1, PAIRS).unwrap().with_twin();
     session.set_csr("adj", Arc::new(adj)).unwrap();
     session.set("x", &[nodes, 2], x).unwrap();
@@ -167,11 +177,20 @@ fn every_matrix_is_what_its_name_says_and_dropout_keeps_its_mean() {
         let s = dense(matrix);
         let product = |r: usize, d: usize| (0..nodes).map(|c| s[r][c] * f64::from(x[2 * c + d])).sum::<f64>();
         let expected: Vec<f64> = (0..2 * nodes).map(|at| product(at / 2, at % 2)).collect();
-        let found = propagated(matrix, 0.0, 1, &x);
+        let [found, native] = DEVICES.map(|device| propagated(matrix, 0.0, 1, device, &x));
         let runs = 2000;
-        let dropped = propagated(matrix, 0.2, runs, &x);
+        let dropped = propagated(matrix, 0.2, runs, Device::Cpu, &x);
+        let exact = propagated(matrix, 0.2, 20, Device::Interp, &x);
+        let same = propagated(matrix, 0.2, 20, Device::Cpu, &x);
         for (at, e) in expected.iter().enumerate() {
-            assert!((found[at] - e).abs() < 1e-6, "{matrix:?}, element {at}: {}, expected {e}", found[at]);
+            for found in [found[at], native[at]] {
+                assert!((found - e).abs() < 1e-6, "{matrix:?}, element {at}: {found}, expected {e}");
+            }
+            let [exact, same] = [exact[at], same[at]];
+            assert!(
+                (exact - same).abs() < 1e-4,
+                "{matrix:?}, dropped element {at}: {same}, expected {exact}"
+            );
             let mean = dropped[at] / runs as f64;
             // At most 4 terms of deviation 0.5 * |x| <= 0.25: 0.5 for one run, 0.012 for the mean.
             assert!((mean - e).abs() < 0.05, "{matrix:?}, mean of element {at}: {mean}, expected {e}");
@@ -182,14 +201,14 @@ fn every_matrix_is_what_its_name_says_and_dropout_keeps_its_mean() {
 /// Rate 0 draws nothing and keeps nothing; another rate changes the rows, each run anew.
 #[test]
 fn dropout_is_drawn_anew_in_each_run() {
-    let run = |rate: f64| {
+    let run = |rate: f64, device: Device| {
         let p = program("z", |g| {
-            let model = Ngcf::new(g.params(), [USERS, ITEMS], 2, &[3, 2], Form::Code);
+            let model = Ngcf::new(g.params(), [USERS, ITEMS], &shape(&[3, 2], Form::Code));
             let s = Propagation::new(g.csr("adj", [NODES, NODES]).symmetric(), Matrix::Norm);
             g.output("z", model.embed(g, Some(s), rate));
         })
         .unwrap();
-        let mut session = compile(&p, Machine { device: Device::Interp, threads: 1 }).unwrap();
+        let mut session = compile(&p, Machine { device, threads: 1 }).unwrap();
         session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
         let mut store = p.init(3);
         let rows = [0, 1].map(|_| {
@@ -198,9 +217,11 @@ fn dropout_is_drawn_anew_in_each_run() {
         });
         (p.states().len(), rows)
     };
-    let (kept, [first, second]) = run(0.0);
-    assert_eq!((kept, &first), (0, &second));
-    let (kept, [dropped, again]) = run(0.5);
-    assert_eq!(kept, 2);
-    assert!(dropped != first && dropped != again);
+    for device in DEVICES {
+        let (kept, [first, second]) = run(0.0, device);
+        assert_eq!((kept, &first), (0, &second));
+        let (kept, [dropped, again]) = run(0.5, device);
+        assert_eq!(kept, 2);
+        assert!(dropped != first && dropped != again);
+    }
 }

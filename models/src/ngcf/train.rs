@@ -1,6 +1,6 @@
 //! How NGCF is configured and trained.
 
-use super::model::{Form, Matrix, Ngcf, Propagation};
+use super::model::{Bias, Form, Matrix, Ngcf, Propagation, Shape};
 use crate::common::config::{self, Invalid};
 use crate::common::data::Interactions;
 use crate::common::embedding::{EmbeddingRecommender, Programs};
@@ -29,6 +29,8 @@ pub const SYSTEM: System = System {
 pub struct Config {
     /// The form of a layer.
     pub form: Form,
+    /// What the biases of the code's form begin as.
+    pub bias: Bias,
     /// The matrix that propagates.
     pub matrix: Matrix,
     /// Elements of a row of E0.
@@ -63,6 +65,7 @@ impl Default for Config {
         };
         Config {
             form: Form::Code,
+            bias: Bias::Zero,
             matrix: Matrix::Norm,
             dim: 64,
             layers: vec![64, 64, 64],
@@ -133,7 +136,8 @@ impl Config {
     }
 
     fn model(&self, g: &Scope, sizes: [usize; 2]) -> Ngcf {
-        Ngcf::new(g.params(), sizes, self.dim, &self.layers, self.form)
+        let shape = Shape { dim: self.dim, layers: self.layers.clone(), form: self.form, bias: self.bias };
+        Ngcf::new(g.params(), sizes, &shape)
     }
 
     /// The propagation without dropout; none where there is no layer.

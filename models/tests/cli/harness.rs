@@ -129,8 +129,9 @@ impl Place {
 
 /// `latentc train` of a small configuration with more words.
 pub fn train_words(words: &str) -> String {
+    let device = if words.contains("--device") { "" } else { "--device interp" };
     format!(
-        "train lightgcn --data data --device interp --set dim=4 --set batch=64 --set ks=[5,10] --set eval_every=2 {words}"
+        "train lightgcn --data data {device} --set dim=4 --set batch=64 --set ks=[5,10] --set eval_every=2 {words}"
     )
 }
 

@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod harness;
+mod real;
 mod resume;
 mod words;

@@ -93,3 +93,26 @@ fn a_run_goes_on_where_it_was_made_only() {
     let e = place.run("train lightgcn --resume --out run --device interp --data other").error();
     assert!(e.contains("run/last.safetensors: the data set") && e.contains("give the data"), "{e}");
 }
+
+/// Native code gives the same run for any number of threads, interrupted or not, and nearly that of the
+/// interpreter.
+#[test]
+fn threads_change_nothing() {
+    let place = Place::new();
+    for (name, threads) in [("one", 1), ("two", 2), ("three", 3)] {
+        place.train(&format!("--epochs 4 --device cpu --threads {threads} --out {name}")).ok();
+    }
+    place.train("--epochs 2 --device cpu --threads 1 --out parts").ok();
+    place.run("train lightgcn --resume --out parts --epochs 4 --threads 2").ok();
+    let whole = place.read("one/last.safetensors");
+    for name in ["two", "three", "parts"] {
+        assert!(whole == place.read(&format!("{name}/last.safetensors")), "{name} differs");
+    }
+    place.train("--epochs 4 --out exact").ok();
+    let loss = |name: &str| -> f64 {
+        let log = String::from_utf8(place.read(&format!("{name}/log.jsonl"))).unwrap();
+        let last: serde_json::Value = serde_json::from_str(log.lines().last().unwrap()).unwrap();
+        last["loss"].as_f64().unwrap()
+    };
+    assert!((loss("one") - loss("exact")).abs() < 1e-5, "{} and {}", loss("one"), loss("exact"));
+}

@@ -28,3 +28,20 @@ pub fn negative() -> Result<Program> {
         g.output("shorter", g.fill(DType::F32, [length - 1], 0.0));
     })
 }
+
+pub fn quotient() -> Result<Program> {
+    program("quotient", |g| {
+        let length = g.dim("length", 0..=512);
+        let heads = g.dim("heads", 0..=8);
+        g.output("halves", g.fill(DType::F32, (length / 2, length / heads), 0.0));
+    })
+}
+
+pub fn unknown() -> Result<Program> {
+    program("unknown", |g| {
+        let _unused = g.dim("unused", 1..=10);
+        let rows = g.dim("rows", 1..=10);
+        let x = g.input("x", DType::F32, [rows + 1]);
+        g.output("first", x.slice(0, ..rows));
+    })
+}

@@ -3,6 +3,7 @@
 mod broadcast;
 mod dims;
 mod everything;
+mod foreign;
 mod loss;
 mod names;
 mod nondifferentiable;
@@ -48,6 +49,9 @@ ui! {
     dims_that_may_differ: dims::names;
     dims_declared_badly: dims::declarations;
     size_that_can_be_negative: dims::negative;
+    quotient_by_what_can_be_zero: dims::quotient;
+    handles_of_another_program: foreign::handles;
+    dim_of_no_input: dims::unknown;
     names_taken: names::taken;
     optimizer_state_taken: names::optimizer;
     no_derivative: nondifferentiable::top_k;

@@ -28,7 +28,7 @@ use index::Linear;
 /// Bytes of stack buffers that a kernel may ask for.
 const STACK_LIMIT: i64 = 256 << 10;
 /// Elements of register arrays that a kernel may ask for: beyond it, no machine keeps them in registers.
-const REGISTER_LIMIT: i64 = 4096;
+const REGISTER_LIMIT: i64 = 32768;
 
 /// A value with its element type; a scalar where it is the same in every lane.
 #[derive(Clone, Copy)]

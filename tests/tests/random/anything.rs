@@ -1,0 +1,26 @@
+//! Small graphs over all ops.
+
+use crate::cases;
+use crate::harness::check;
+use latentc_ir::dtype::DType;
+use latentc_ir::testing::{Options, graphs};
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(cases(30))]
+
+    #[test]
+    fn f32(graph in graphs(Options::default())) {
+        check(&graph, 1e-4)?;
+    }
+
+    #[test]
+    fn f64(graph in graphs(Options { floats: vec![DType::F64], ..Options::default() })) {
+        check(&graph, 1e-9)?;
+    }
+
+    #[test]
+    fn gradients(graph in graphs(Options::default())) {
+        check(&graph.with_gradients(), 1e-4)?;
+    }
+}

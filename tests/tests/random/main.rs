@@ -1,0 +1,25 @@
+//! Random programs, compiled in every way and compared with the interpreter.
+//!
+//! * [`anything`]: small graphs over all ops, at the sizes where code breaks.
+//! * [`layers`]: what recommenders are made of, rows of many widths: products, sparse sums, norms, gathers,
+//!   sums over rows, forward and backward, with optimizers.
+//! * [`state`]: values kept between runs, read before and after they change, swapped, given out.
+//! * [`regressions`]: what these have found, one small test each.
+//!
+//! Programs are drawn from a fixed seed, so every run of the tests tries the same ones. `LATENTC_CASES=N` in
+//! the environment tries N times as many; `PROPTEST_RNG_SEED` draws others. Neither changes what a program
+//! computes or what is asked of it.
+
+mod anything;
+mod harness;
+
+use proptest::test_runner::{Config, RngSeed};
+
+/// How many programs a property is tried on, from a fixed seed.
+fn cases(count: u32) -> Config {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let times: u64 = number("LATENTC_CASES").unwrap_or(1);
+    let cases = u32::try_from(u64::from(count) * times).unwrap_or(u32::MAX);
+    let rng_seed = RngSeed::Fixed(number("PROPTEST_RNG_SEED").unwrap_or(20));
+    Config { cases, rng_seed, failure_persistence: None, max_shrink_iters: 400, ..Config::default() }
+}

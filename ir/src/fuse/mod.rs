@@ -1,10 +1,12 @@
 //! Fusion: which nodes become one kernel.
 //!
-//! Regions grow in topological order. A node joins the regions of the values it reads, and merges them, where
-//! all work on the same rows, every value is read at the row that is being written, and no path leads out of
-//! the region and back. Free ops (broadcasts, slices, constants, random words: see
-//! [`is_free`](crate::lower::is_free)) belong to no region: whoever uses them writes them again. What a region
-//! computes is stored only where another region, an output or an update needs it.
+//! Regions grow in topological order. A node joins the regions of the values it reads and those that read the
+//! same values, and merges them, where all work on the same rows, every value is read at the row that is being
+//! written, and no path leads out of the region and back. Free ops (broadcasts, slices, constants, random words:
+//! see [`is_free`]) belong to no region: whoever uses them writes them again. So do the readers of two kinds of
+//! nodes that cost less than their results in memory: sums of few rows into a table of many, and the scaling of a
+//! given table that a sparse product gathers from. What a region computes is stored only where another region,
+//! an output or an update needs it.
 
 mod legal;
 
@@ -51,7 +53,8 @@ pub struct Fusion {
 
 /// The greatest width of a row that is kept in local memory.
 pub(crate) const WIDEST_ROW: i64 = 1024;
-/// The greatest matrix that a kernel over rows multiplies by: elements.
+/// The greatest matrix that a kernel over rows multiplies by, in elements; a sum of outer products, which every
+/// chunk of the rows has for itself, is at most a quarter of it.
 const LARGEST_MATRIX: i64 = 64 << 10;
 
 /// Divides a graph into regions; every node one of its own unless `together`.
@@ -220,8 +223,8 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
             let matrix = if m.transpose_a { &result.shape } else { &b.shape };
             match (size(&matrix[0]), size(&matrix[1])) {
                 (Some(k), Some(n)) if k * n <= LARGEST_MATRIX && k.max(n) <= WIDEST_ROW => {
-                    let small = m.transpose_a && k * n > LARGEST_MATRIX / 4;
-                    if small { Kind::Single } else { Kind::Rows(a.shape[..1].into()) }
+                    let large = m.transpose_a && k * n > LARGEST_MATRIX / 4;
+                    if large { Kind::Single } else { Kind::Rows(a.shape[..1].into()) }
                 }
                 _ => Kind::Single,
             }

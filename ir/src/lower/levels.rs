@@ -137,7 +137,8 @@ fn keep(job: &Job, members: &mut [Member]) {
             let stored = members[i].store_level;
             pulled[i].insert(stored);
         }
-        if role == Role::Map && members[i].width.is_some() {
+        let constant = members[i].width.as_ref().is_some_and(|d| d.as_const().is_some());
+        if role == Role::Map && constant {
             let again = pulled[i].len() > 1 && weight(job, value) >= 4;
             members[i].kept |= again;
         }

@@ -1,6 +1,6 @@
 //! The rules of kernels, checked.
 //!
-//! [`verify`] reports every broken rule of the [module's list](super) and everything that code generation
+//! [`verify()`] reports every broken rule of the [module's list](super) and everything that code generation
 //! would refuse, each with the way to the statement. A kernel that passes compiles, and the interpreter runs
 //! it without finding anything but wrong positions and wrong data.
 

@@ -70,6 +70,7 @@ pub(super) fn is_flat(job: &Job) -> bool {
             Op::Fill(_) | Op::Random(_) => {}
             Op::Broadcast(_) if job.graph.shape_of(node.operands[0]).is_empty() => {}
             Op::Input(_) => {}
+            _ if !member && !job.is_inlined(o) => {}
             op if is_free(op) => {
                 // Permutations, slices, reshapes and the like read at other positions; a one-axis tensor's
                 // element by element kernel can still follow them.

@@ -164,7 +164,8 @@ impl<'a> Cx<'a> {
 
     // ---- scopes and loops ----------------------------------------------------------------------
 
-    /// Writes a loop; names bound in its body end with it.
+    /// Writes a loop; names bound in its body end with it. One whose bounds are constants without a number
+    /// between them is left out: what it would read need not exist.
     pub fn loop_<R>(
         &mut self,
         name: &str,
@@ -179,7 +180,10 @@ impl<'a> Cx<'a> {
         let r = body(self, Index::Var(var));
         self.memo.pop();
         let body = self.k.end();
-        self.k.push(Stmt::For { var, lo, hi, step, kind, body });
+        let never = matches!((&lo, &hi), (Index::Const(lo), Index::Const(hi)) if lo >= hi);
+        if !never {
+            self.k.push(Stmt::For { var, lo, hi, step, kind, body });
+        }
         r
     }
 

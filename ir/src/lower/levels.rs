@@ -137,10 +137,9 @@ fn keep(job: &Job, members: &mut [Member]) {
             let stored = members[i].store_level;
             pulled[i].insert(stored);
         }
-        if role == Role::Map && members[i].width.is_some() {
-            // Local memory has constant sizes; a row of run-time width is computed again.
-            let constant = members[i].width.as_ref().is_some_and(|w| w.as_const().is_some());
-            let again = constant && pulled[i].len() > 1 && weight(job, value) >= 4;
+        let constant = members[i].width.as_ref().is_some_and(|d| d.as_const().is_some());
+        if role == Role::Map && constant {
+            let again = pulled[i].len() > 1 && weight(job, value) >= 4;
             members[i].kept |= again;
         }
         let evaluated: Vec<usize> = match role {

@@ -15,8 +15,11 @@ use crate::plan::CsrPart;
 use crate::scalar::{ReduceOp, ScalarOp};
 use rustc_hash::FxHashMap;
 
-/// Elements of a row that a sparse sum takes at once.
-const PANEL: i64 = 256;
+/// Elements of a row that a sparse sum takes at once: so few that loops along them are written out, as the
+/// positions of registers must be known (see [`row_loop`]).
+fn panel_of(cx: &Cx) -> i64 {
+    i64::from(cx.target.lanes) * 16
+}
 
 /// Declares the local buffers of what is kept, and of reductions where rows are tiled.
 pub(super) fn declare(cx: &mut Cx, plan: &mut Plan) -> Result<(), LowerError> {
@@ -31,7 +34,7 @@ pub(super) fn declare(cx: &mut Cx, plan: &mut Plan) -> Result<(), LowerError> {
             Some(d) => d.as_const().ok_or_else(|| cx.fault("a kept value of run-time width"))?,
         };
         let dtype = cx.dtype(m.value);
-        let registers = !tiled && m.role == Role::Edges && width <= PANEL;
+        let registers = !tiled && m.role == Role::Edges && width <= panel_of(cx);
         let space = if registers { Space::Register } else { Space::Stack };
         let name = format!("k{}", m.value.node.index());
         let buf = cx.k.buffer(name, dtype, width * plan.tile, space);
@@ -406,9 +409,10 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let end = cx.load_index(indptr, r + 1);
     let line = 64 / dtype.size() as i64;
     let lanes = cx.target.lanes;
-    for p0 in (0..s.width).step_by(PANEL as usize) {
-        let panel = PANEL.min(s.width - p0);
-        let direct = !s.tiled && s.width <= PANEL;
+    let most = panel_of(cx);
+    for p0 in (0..s.width).step_by(most as usize) {
+        let panel = most.min(s.width - p0);
+        let direct = !s.tiled && s.width <= most;
         let acc = match direct {
             true => s.buf,
             false => cx.k.buffer(format!("e{}_{p0}", value.node.index()), dtype, panel, Space::Register),

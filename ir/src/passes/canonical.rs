@@ -4,7 +4,9 @@ use crate::diag::Diag;
 use crate::dim::Dim;
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
+use crate::ops::concat::Concat;
 use crate::ops::matmul::Matmul;
+use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
@@ -97,6 +99,50 @@ fn within(graph: &mut Graph, ids: Operand, rows: &Dim) -> Operand {
     graph.map(ScalarOp::Max, &[low, zero])
 }
 
+/// Parts of row-sparse values become what these were made of. Pads of an axis that may be empty become
+/// concatenations, which read nothing where there is nothing: a pad reads some element at every position.
+pub(super) fn settle(graph: &mut Graph) -> Result<(), Diag> {
+    for n in graph.topological() {
+        let node = graph.node(n).clone();
+        match &node.op {
+            Op::RowSparseParts(_) => {
+                let made = graph.node(node.operands[0].node).clone();
+                if let Op::RowSparse(_) = made.op {
+                    for (port, part) in made.operands.iter().enumerate() {
+                        graph.replace(Operand { node: n, port: port as u16 }, *part);
+                    }
+                }
+            }
+            Op::Pad(p) => {
+                let x = node.operands[0];
+                if graph.shape_of(x)[p.axis].lower() <= 0 {
+                    let joined = concat_for_pad(graph, p, x);
+                    graph.replace(n.into(), joined);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn concat_for_pad(graph: &mut Graph, p: &Pad, x: Operand) -> Operand {
+    let shape = graph.shape_of(x);
+    let mut around = |size: &Dim| {
+        let mut shape = shape.clone();
+        shape[p.axis] = size.clone();
+        graph.fill(p.value, shape)
+    };
+    let parts = [around(&p.before), x, around(&p.after)];
+    let some = |o: &Operand| graph.shape_of(*o)[p.axis].as_const() != Some(0);
+    let parts: Vec<Operand> = parts.into_iter().filter(some).collect();
+    match parts[..] {
+        [] => x,
+        [one] => one,
+        _ => graph.emit(Concat { axis: p.axis }, &parts),
+    }
+}
+
 /// Products: permutations of operands become flags, then every product of matrices is `a b` or, where the
 /// first operand is transposed, a sum of outer products. Reductions: along the last axis, or over all others.
 pub(super) fn orient(graph: &mut Graph) -> Result<(), Diag> {
@@ -138,7 +184,7 @@ fn orient_product(graph: &mut Graph, m: &Matmul, operands: &[Operand]) -> Option
         tb = false;
     }
     // A transposed matrix with few rows is a small matrix; one with many is a sum of outer products.
-    let few = |d: &crate::dim::Dim| d.as_const().is_some_and(|n| n <= 256);
+    let few = |d: &Dim| d.as_const().is_some_and(|n| n <= 256);
     if ta && few(&graph.shape_of(a)[0]) && !few(&graph.shape_of(a)[1]) {
         a = graph.emit(Permute { axes: Axes::from_slice(&[1, 0]) }, &[a]);
         ta = false;

@@ -85,6 +85,12 @@ pub const PASSES: &[Pass] = &[
         run: canonical::orient,
     },
     Pass {
+        name: "settle",
+        doc: "writes parts of row-sparse values and pads of what may be empty without either",
+        optional: false,
+        run: canonical::settle,
+    },
+    Pass {
         name: "clean",
         doc: "removes what no output and no update needs",
         optional: false,

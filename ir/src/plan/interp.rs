@@ -14,6 +14,7 @@ use crate::interp::{Dims, Evaluation, InterpError, bind};
 use crate::nest::interp::{NestError, Written, run_noting};
 use crate::nest::{Buffer, Space};
 use crate::types::Shape;
+use std::collections::BTreeMap;
 
 /// Why a program could not be run to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -88,14 +89,7 @@ pub fn run(program: &Program, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<
         }
     }
     let outputs = program.outputs.iter().map(|o| Part::empty(o.dtype, &sizes(&o.shape, &dims))).collect();
-    let mut memory = Memory {
-        program,
-        dims: &dims,
-        inputs: given,
-        outputs,
-        arena: vec![0xff; program.arena_bytes],
-        owner: vec![NOBODY; program.arena_bytes],
-    };
+    let mut memory = Memory { program, dims: &dims, inputs: given, outputs, arena: BTreeMap::new() };
     for launch in 0..program.launches.len() {
         memory.launch(launch)?;
     }
@@ -112,7 +106,7 @@ pub fn run(program: &Program, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<
     Ok(Evaluation { outputs: results, updates, dims })
 }
 
-/// An output, and which of its elements have been written.
+/// A buffer, and which of its elements have been written.
 struct Part {
     array: Array,
     written: Vec<bool>,
@@ -123,19 +117,29 @@ impl Part {
         let array = Array::zeros(dtype, shape);
         Part { written: vec![false; array.len()], array }
     }
-}
 
-/// The owner of bytes that no launch has written.
-const NOBODY: usize = usize::MAX;
+    /// Forgets the elements that lie under those that have been written of a buffer of elements of `size`
+    /// bytes that starts at the byte `start`.
+    fn lose(&mut self, decl: &BufferDecl, start: usize, size: usize, written: &[bool]) {
+        let Place::Arena { offset } = decl.place else { return };
+        let own = decl.dtype.size();
+        for (i, w) in self.written.iter_mut().enumerate() {
+            let (lo, hi) = (offset + i * own, offset + (i + 1) * own);
+            if hi > start {
+                let elements = lo.saturating_sub(start) / size..(hi - start).div_ceil(size);
+                *w &= !elements.into_iter().any(|e| written.get(e).copied().unwrap_or(false));
+            }
+        }
+    }
+}
 
 struct Memory<'p> {
     program: &'p Program,
     dims: &'p Dims,
     inputs: Vec<Value>,
     outputs: Vec<Part>,
-    arena: Vec<u8>,
-    /// The buffer that each byte of the arena holds a part of.
-    owner: Vec<usize>,
+    /// What each buffer in the arena holds: an element is lost when another is written over it.
+    arena: BTreeMap<usize, Part>,
 }
 
 impl Memory<'_> {
@@ -201,8 +205,11 @@ impl Memory<'_> {
         let Place::Arena { offset } = decl.place else { return Ok(0..0) };
         let bytes = sizes(&decl.shape, self.dims).iter().product::<usize>() * decl.dtype.size();
         match offset.checked_add(bytes) {
-            Some(end) if end <= self.arena.len() => Ok(offset..end),
-            _ => Err(format!("`{}` ends beyond the arena of {} bytes", decl.name, self.arena.len())),
+            Some(end) if end <= self.program.arena_bytes => Ok(offset..end),
+            _ => {
+                let bytes = self.program.arena_bytes;
+                Err(format!("`{}` ends beyond the arena of {bytes} bytes", decl.name))
+            }
         }
     }
 
@@ -220,12 +227,16 @@ impl Memory<'_> {
             },
             Place::Output(o) => (self.outputs[o].array.clone(), Some(self.outputs[o].written.clone())),
             Place::Arena { .. } => {
-                let range = self.range(decl)?;
-                let mut a = Array::zeros(decl.dtype, &sizes(&decl.shape, self.dims));
-                a.as_bytes_mut().copy_from_slice(&self.arena[range.clone()]);
-                let owner = self.owner[range].chunks(decl.dtype.size());
-                let written = owner.map(|o| o.iter().all(|o| *o == at)).collect();
-                (a, Some(written))
+                self.range(decl)?;
+                let fresh;
+                let part = match self.arena.get(&at) {
+                    Some(part) => part,
+                    None => {
+                        fresh = Part::empty(decl.dtype, &sizes(&decl.shape, self.dims));
+                        &fresh
+                    }
+                };
+                (part.array.clone(), Some(part.written.clone()))
             }
         };
         if array.dtype() != decl.dtype {
@@ -253,12 +264,10 @@ impl Memory<'_> {
             Place::Arena { .. } => {
                 let (range, size) = (self.range(decl)?, decl.dtype.size());
                 let written = written.unwrap_or_default();
-                for (i, _) in written.iter().enumerate().filter(|(_, w)| **w) {
-                    let element = i * size..(i + 1) * size;
-                    let place = range.start + element.start..range.start + element.end;
-                    self.arena[place.clone()].copy_from_slice(&array.as_bytes()[element]);
-                    self.owner[place].fill(at);
+                for (other, part) in self.arena.iter_mut().filter(|(other, _)| **other != at) {
+                    part.lose(&self.program.buffers[*other], range.start, size, &written);
                 }
+                self.arena.insert(at, Part { array, written });
             }
         }
         Ok(())

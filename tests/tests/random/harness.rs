@@ -4,8 +4,8 @@ use latentc_backends::cpu::Isa;
 use latentc_backends::{Cache, Options, Session, Store};
 use latentc_ir::array::{Array, Value};
 use latentc_ir::dtype::DType;
-use latentc_ir::graph::{Graph, InputKind};
-use latentc_ir::lower::{Library, NoLibrary, Target};
+use latentc_ir::graph::{Graph, InputKind, NodeId};
+use latentc_ir::lower::{Library, Lowered, Target};
 use latentc_ir::nest::verify::verify;
 use latentc_ir::ops::Op;
 use latentc_ir::passes;
@@ -27,7 +27,7 @@ pub struct How {
     pub target: Target,
     pub rewrite: bool,
     pub fuse: bool,
-    /// Whether kernels made by hand may be used.
+    /// Whether kernels made by hand may be used where there are others.
     pub by_hand: bool,
 }
 
@@ -49,10 +49,22 @@ impl How {
     }
 
     pub fn plan(&self, graph: &Graph) -> Result<Program, TestCaseError> {
-        let library: &dyn Library = if self.by_hand { &Kernels } else { &NoLibrary };
+        let library: &dyn Library = if self.by_hand { &Kernels } else { &Selection };
         let options =
             passes::Options { target: &self.target, library, rewrite: self.rewrite, fuse: self.fuse };
         passes::lower(graph, &options).map_err(|d| fail(format!("no program: {d}")))
+    }
+}
+
+/// The kernels made by hand of ops that have no others.
+struct Selection;
+
+impl Library for Selection {
+    fn claim(&self, graph: &Graph, node: NodeId, name: &str, target: &Target) -> Option<Lowered> {
+        match graph.node(node).op {
+            Op::TopK(_) | Op::ScoreTopK(_) => Kernels.claim(graph, node, name, target),
+            _ => None,
+        }
     }
 }
 

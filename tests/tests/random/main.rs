@@ -12,6 +12,7 @@
 
 mod anything;
 mod harness;
+mod layers;
 
 use proptest::test_runner::{Config, RngSeed};
 

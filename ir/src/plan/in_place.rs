@@ -23,7 +23,9 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
     for (name, new) in &graph.updates {
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
         let Some(&writer) = of.get(&new.node) else { continue };
-        let output_too = graph.outputs.iter().any(|(_, o)| o == new || *o == home);
+        // Copies at the end still need the old value where it is an output or another input's new value.
+        let output_too = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
+            || graph.updates.iter().any(|(_, o)| *o == home);
         let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
         if taken || output_too || regions[writer].kind == Kind::Single {
             continue;

@@ -23,9 +23,11 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
     for (name, new) in &graph.updates {
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
         let Some(&writer) = of.get(&new.node) else { continue };
-        let output_too = graph.outputs.iter().any(|(_, o)| o == new || *o == home);
+        // What copies take at the end: new values that are given out, old ones that are given out or kept.
+        let copied = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
+            || graph.updates.iter().any(|(_, o)| *o == home);
         let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
-        if taken || output_too || regions[writer].kind == Kind::Single {
+        if taken || copied || regions[writer].kind == Kind::Single {
             continue;
         }
         if graph.type_of(*new) != graph.type_of(home) || !same_element(graph, &regions[writer], home) {

@@ -1,6 +1,7 @@
 //! What random programs have found: one small program each, named for what was wrong.
 
 use crate::harness::{check, with_inputs};
+use crate::state::check_runs;
 
 /// A program from text, on inputs of its own choice, with these dims.
 fn holds(text: &str, dims: &[(&str, usize)]) {
@@ -8,6 +9,12 @@ fn holds(text: &str, dims: &[(&str, usize)]) {
     let graph = with_inputs(graph, dims);
     check(&graph, 1e-4).unwrap_or_else(|e| panic!("{e}"));
     check(&graph.with_gradients(), 1e-4).unwrap_or_else(|e| panic!("with gradients: {e}"));
+}
+
+/// As [`holds`], three runs that follow each other.
+fn runs(text: &str, dims: &[(&str, usize)]) {
+    let graph = latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"));
+    check_runs(&with_inputs(graph, dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// A sum of a whole input, in a region of its own.
@@ -135,5 +142,21 @@ fn gradients_of_row_sums_of_sparse_products() {
             output y = %3
         }",
         &[("m", 3)],
+    );
+}
+
+#[test]
+fn an_old_value_is_kept_for_another() {
+    runs(
+        "graph g {
+            dim n: 0..=64
+            state a: f32[n]
+            state b: f32[n]
+            data ids: i32[n]
+            %0 = gather_rows(b, ids) : f32[n]
+            update a = %0
+            update b = a
+        }",
+        &[("n", 3)],
     );
 }

@@ -122,17 +122,20 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
             continue;
         }
         let node = graph.node(n);
-        let same = same && matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        // What moves elements reads its operand's members at other elements, and so do those, if they map.
+        let moved = !inside.contains(&n) || (map && !same);
+        let same = same && map;
         for (position, o) in node.operands.iter().enumerate() {
-            if inside.contains(&o.node) && !reads_its_row(&node.op, position) {
-                // A member that is computed at other rows as well.
-                stack.push((o.node, false));
-            }
             if *o == input {
                 if !same {
                     return false;
                 }
-            } else if !inside.contains(&o.node) && is_free(&node_op(graph, *o)) {
+            } else if inside.contains(&o.node) {
+                if moved || !reads_its_row(&node.op, position) {
+                    stack.push((o.node, false));
+                }
+            } else if is_free(&node_op(graph, *o)) {
                 stack.push((o.node, same));
             }
         }

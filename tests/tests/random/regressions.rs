@@ -160,3 +160,26 @@ fn an_old_value_is_kept_for_another() {
         &[("n", 3)],
     );
 }
+
+#[test]
+fn neighbours_of_an_updated_element_are_read_before_it_is_written() {
+    runs(
+        "graph g {
+            state a: f32[5, 8]
+            state b: f32[33]
+            %0 = fill() {value = 0.5:f32, shape = [5, 8]} : f32[5, 8]
+            %1 = mul(a, %0) : f32[5, 8]
+            %2 = slice(%1) {axis = 1, range = [0, 7], step = 1} : f32[5, 7]
+            %3 = pad(%2) {axis = 1, sizes = [1, 0], value = 0.0:f32} : f32[5, 8]
+            %4 = sub(%3, %1) : f32[5, 8]
+            %5 = fill() {value = 0.5:f32, shape = [33]} : f32[33]
+            %6 = mul(b, %5) : f32[33]
+            %7 = slice(%6) {axis = 0, range = [0, 32], step = 1} : f32[32]
+            %8 = pad(%7) {axis = 0, sizes = [1, 0], value = 0.0:f32} : f32[33]
+            %9 = sub(%8, %6) : f32[33]
+            update a = %4
+            update b = %9
+        }",
+        &[],
+    );
+}

@@ -13,6 +13,7 @@ use latentc_ir::ops::Axes;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::gather_rows::GatherRows;
+use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::permute::Permute;
 use latentc_ir::ops::scatter_rows::ScatterRows;
 use latentc_ir::ops::slice::Slice;
@@ -47,6 +48,7 @@ const STEPS: &[Step] = &[
     |k, x, _| (!k.shape.is_empty()).then(|| k.mean(x, Axes::from_slice(&[k.shape.len() - 1]))),
     |k, x, _| (!k.shape.is_empty()).then(|| k.mean(x, Axes::from_slice(&[0]))),
     transposed,
+    shifted,
     rotated,
     rearranged,
     gathered,
@@ -72,6 +74,23 @@ const STEPS: &[Step] = &[
 fn transposed(k: &mut Kept, x: Operand, _: Operand) -> Option<Operand> {
     let [rows, columns] = k.shape.as_slice() else { return None };
     (rows == columns).then(|| k.make.g.emit(Permute { axes: Axes::from_slice(&[1, 0]) }, &[x]))
+}
+
+/// Every element beside its place along an axis.
+fn shifted(k: &mut Kept, x: Operand, _: Operand) -> Option<Operand> {
+    let axis = k.make.below(k.shape.len().max(1));
+    let size = k.shape.get(axis)?.clone();
+    (size.lower() > 1).then_some(())?;
+    let (cut, pad) = match k.make.one_in(2) {
+        true => ((1.into(), size), (0, 1)),
+        false => ((0.into(), &size - &1.into()), (1, 0)),
+    };
+    let x = k.make.g.scale(x, 0.5);
+    let part = k.make.g.emit(Slice { axis, start: cut.0, end: cut.1, step: 1 }, &[x]);
+    let value = Literal::float(DType::F32, 0.0);
+    let whole = Pad { axis, before: pad.0.into(), after: pad.1.into(), value };
+    let whole = k.make.g.emit(whole, &[part]);
+    Some(k.make.map(ScalarOp::Sub, &[whole, x]))
 }
 
 /// The first row last.

@@ -23,11 +23,11 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
     for (name, new) in &graph.updates {
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
         let Some(&writer) = of.get(&new.node) else { continue };
-        // Copies at the end still need the old value where it is an output or another input's new value.
-        let output_too = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
+        // What copies take at the end: new values that are given out, old ones that are given out or kept.
+        let copied = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
             || graph.updates.iter().any(|(_, o)| *o == home);
         let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
-        if taken || output_too || regions[writer].kind == Kind::Single {
+        if taken || copied || regions[writer].kind == Kind::Single {
             continue;
         }
         if graph.type_of(*new) != graph.type_of(home) || !same_element(graph, &regions[writer], home) {
@@ -80,17 +80,20 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
             continue;
         }
         let node = graph.node(n);
-        let same = same && matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        // What moves elements reads its operand's members at other elements, and so do those, if they map.
+        let moved = !inside.contains(&n) || (map && !same);
+        let same = same && map;
         for (position, o) in node.operands.iter().enumerate() {
-            if inside.contains(&o.node) && !reads_its_row(&node.op, position) {
-                // A member that is computed at other rows as well.
-                stack.push((o.node, false));
-            }
             if *o == input {
                 if !same {
                     return false;
                 }
-            } else if !inside.contains(&o.node) && is_free(&node_op(graph, *o)) {
+            } else if inside.contains(&o.node) {
+                if moved || !reads_its_row(&node.op, position) {
+                    stack.push((o.node, false));
+                }
+            } else if is_free(&node_op(graph, *o)) {
                 stack.push((o.node, same));
             }
         }

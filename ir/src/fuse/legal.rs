@@ -184,7 +184,9 @@ fn check(
         }
         return Ok(());
     }
-    if is_free(&node.op) && !matches!(node.op, Op::Input(_)) {
+    // One that has a group is stored, and read from memory.
+    let again = is_free(&node.op) && !paths.group_of.contains_key(&o.node);
+    if again && !matches!(node.op, Op::Input(_)) {
         let aligned = aligned && rows.is_none_or(|r| keeps_rows(graph, o, r));
         for x in &node.operands {
             check(paths, *x, aligned, rows, inside, seen)?;

@@ -63,7 +63,10 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
     let live = live_nodes(graph);
     let prologues = if together { prologues(graph, &live) } else { FxHashSet::default() };
     let stored = must_be_stored(graph, &live, &prologues);
-    let light: FxHashSet<NodeId> = live.iter().copied().filter(|n| is_light(graph, *n, &stored)).collect();
+    let mut light: FxHashSet<NodeId> = FxHashSet::default();
+    if together {
+        light.extend(live.iter().copied().filter(|n| is_light(graph, *n, &stored)));
+    }
     let mut fusion = Fusion::default();
     let mut groups: Vec<Option<Group>> = vec![];
     let mut group_of: FxHashMap<NodeId, usize> = FxHashMap::default();
@@ -74,7 +77,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
         if matches!(op, Op::Input(_)) || (is_free(op) && !stored.contains(&Operand::from(n))) {
             continue;
         }
-        if light.contains(&n) && together || prologues.contains(&n) {
+        if light.contains(&n) || prologues.contains(&n) {
             continue;
         }
         let kind = kind_of(graph, n);
@@ -83,7 +86,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
             late.insert(n);
         }
         let mut nodes: Vec<NodeId> =
-            graph.node(n).operands.iter().map(|o| o.node).filter(|m| together && light.contains(m)).collect();
+            graph.node(n).operands.iter().map(|o| o.node).filter(|m| light.contains(m)).collect();
         nodes.push(n);
         nodes.dedup();
         let mut group = Group { kind, nodes };

@@ -4,7 +4,7 @@
 //! ops of the region (and through free ops such as broadcasts, whoever uses them) down to loads of buffers
 //! and to values that the kernel has staged in local memory.
 
-use super::{Arg, Call, LowerError, Target};
+use super::{Arg, Call, Job, LowerError, Target, is_inlined};
 use crate::dim::{Dim, DimAlgebra, Symbol};
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
@@ -45,6 +45,8 @@ pub(super) struct Cx<'a> {
     pub k: KernelBuilder,
     /// The nodes that this kernel computes.
     pub members: &'a FxHashSet<NodeId>,
+    /// The values that are in memory once the regions that compute them are done.
+    pub stored: &'a FxHashSet<Operand>,
     /// Values that share the buffer of an input: updates in place.
     pub in_place: &'a FxHashMap<Operand, Operand>,
     args: Vec<(Arg, BufId)>,
@@ -58,19 +60,14 @@ pub(super) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(
-        name: &str,
-        graph: &'a Graph,
-        target: &'a Target,
-        members: &'a FxHashSet<NodeId>,
-        in_place: &'a FxHashMap<Operand, Operand>,
-    ) -> Cx<'a> {
+    pub fn new(name: &str, job: &Job<'a>) -> Cx<'a> {
         Cx {
-            graph,
-            target,
+            graph: job.graph,
+            target: job.target,
             k: KernelBuilder::new(name),
-            members,
-            in_place,
+            members: job.members,
+            stored: job.stored,
+            in_place: job.in_place,
             args: vec![],
             reserved: FxHashMap::default(),
             staged: FxHashMap::default(),
@@ -156,6 +153,11 @@ impl<'a> Cx<'a> {
     /// Whether a value is computed by this kernel.
     pub fn is_member(&self, o: Operand) -> bool {
         self.members.contains(&o.node)
+    }
+
+    /// Whether a value that the kernel reads is written again by it: free, and stored nowhere.
+    pub fn is_inlined(&self, o: Operand) -> bool {
+        is_inlined(self.graph, self.stored, o)
     }
 
     pub fn fault(&self, what: impl Into<String>) -> LowerError {

@@ -70,6 +70,7 @@ pub(super) fn is_flat(job: &Job) -> bool {
             Op::Fill(_) | Op::Random(_) => {}
             Op::Broadcast(_) if job.graph.shape_of(node.operands[0]).is_empty() => {}
             Op::Input(_) => {}
+            _ if !member && !job.is_inlined(o) => {}
             // Permutations, slices, reshapes and the like read at other positions, which a kernel over a single
             // axis can still follow.
             op if is_free(op) && shape.len() != 1 => return false,

@@ -4,7 +4,6 @@
 //! with a matrix. What is computed at one level and used at another is kept in local memory where computing
 //! it again would cost more.
 
-use super::value::is_free;
 use super::{Job, LowerError};
 use crate::graph::{NodeId, Operand};
 use crate::ops::Op;
@@ -72,7 +71,7 @@ pub(super) fn sources(job: &Job, o: Operand, out: &mut Vec<Operand>) {
         }
         if job.members.contains(&o.node) {
             out.push(o);
-        } else if is_free(&job.graph.node(o.node).op) {
+        } else if job.is_inlined(o) {
             stack.extend(job.graph.node(o.node).operands.iter().copied());
         }
     }
@@ -168,7 +167,7 @@ fn keep(job: &Job, members: &mut [Member]) {
 /// About how many simple operations computing a value again takes.
 fn weight(job: &Job, o: Operand) -> usize {
     let node = job.graph.node(o.node);
-    if !job.members.contains(&o.node) && !is_free(&node.op) {
+    if !job.members.contains(&o.node) && !job.is_inlined(o) {
         return 1;
     }
     let own = match &node.op {

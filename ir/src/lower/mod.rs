@@ -19,6 +19,7 @@ use crate::dtype::DType;
 use crate::fuse::{Kind, Region};
 use crate::graph::{Graph, NodeId, Operand};
 use crate::nest::Kernel;
+use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -103,17 +104,19 @@ impl Library for NoLibrary {
     }
 }
 
-/// Writes the kernels of a region. `in_place` maps values to the inputs whose buffers they take.
+/// Writes the kernels of a region. `stored` are the values that regions store, of which none is computed again
+/// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take.
 pub fn lower(
     graph: &Graph,
     region: &Region,
     name: &str,
     target: &Target,
     library: &dyn Library,
+    stored: &FxHashSet<Operand>,
     in_place: &FxHashMap<Operand, Operand>,
 ) -> Result<Lowered, LowerError> {
     let members: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
-    let job = Job { graph, region, name, target, members: &members, in_place };
+    let job = Job { graph, region, name, target, members: &members, stored, in_place };
     let lowered = match &region.kind {
         Kind::Single => match library.claim(graph, region.nodes[0], name, target) {
             Some(claimed) => Ok(claimed),
@@ -134,12 +137,24 @@ struct Job<'a> {
     name: &'a str,
     target: &'a Target,
     members: &'a FxHashSet<NodeId>,
+    stored: &'a FxHashSet<Operand>,
     in_place: &'a FxHashMap<Operand, Operand>,
 }
 
 impl<'a> Job<'a> {
     fn cx(&self, suffix: &str) -> cx::Cx<'a> {
         let name = format!("{}{suffix}", self.name);
-        cx::Cx::new(&name, self.graph, self.target, self.members, self.in_place)
+        cx::Cx::new(&name, self)
     }
+
+    /// Whether a value that the region reads is written again by it: free, and stored nowhere.
+    fn is_inlined(&self, o: Operand) -> bool {
+        is_inlined(self.graph, self.stored, o)
+    }
+}
+
+/// Whether a value that a kernel reads is written again by it: a constant, or free and stored nowhere.
+fn is_inlined(graph: &Graph, stored: &FxHashSet<Operand>, o: Operand) -> bool {
+    let op = &graph.node(o.node).op;
+    matches!(op, Op::Fill(_)) || (is_free(op) && !stored.contains(&o))
 }

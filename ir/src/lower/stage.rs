@@ -5,7 +5,6 @@ use super::cx::{Cx, Staged};
 use super::levels::{Member, Role};
 use super::products;
 use super::rows::{Plan, row_at};
-use super::value::is_free;
 use crate::dim::Dim;
 use crate::graph::Operand;
 use crate::nest::build::load;
@@ -194,7 +193,7 @@ fn scalars(cx: &mut Cx, plan: &Plan, level: usize) -> Result<(), LowerError> {
         } else if t.shape[..] == row.shape[..] && available(cx, plan, o, level) {
             row.index.clone()
         } else {
-            if !cx.is_member(o) && is_free(&node.op) {
+            if !cx.is_member(o) && cx.is_inlined(o) {
                 stack.extend(node.operands.iter().copied());
             }
             continue;
@@ -221,7 +220,7 @@ fn available(cx: &Cx, plan: &Plan, o: Operand, level: usize) -> bool {
         },
         None => {
             let node = cx.graph.node(o.node);
-            !is_free(&node.op)
+            !cx.is_inlined(o)
                 || matches!(node.op, Op::Input(_))
                 || node.operands.iter().all(|x| {
                     // A free op over patterns or over what is available.
@@ -395,7 +394,7 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let table = if cx.is_member(x) {
         cx.graph.node(x.node).operands.iter().copied().find(|o| is_input(cx, *o))
     } else {
-        (!is_free(&cx.graph.node(x.node).op) || is_input(cx, x)).then_some(x)
+        (!cx.is_inlined(x) || is_input(cx, x)).then_some(x)
     };
     let shape = cx.graph.shape_of(x);
     let scalar = shape.len() == 1;

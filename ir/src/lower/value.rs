@@ -43,7 +43,7 @@ impl Cx<'_> {
         }
         let op = self.graph.node(o.node).op.clone();
         let operands = self.graph.node(o.node).operands.clone();
-        if !self.is_member(o) && !is_free(&op) {
+        if !self.is_member(o) && !self.is_inlined(o) {
             return self.load(o, at);
         }
         let e = match &op {

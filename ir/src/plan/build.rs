@@ -12,7 +12,7 @@ use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, Kernel, Space, Split};
 use crate::ops::Op;
 use crate::types::{Shape, Type, product};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::bounds::bounds;
 use super::in_place::{self, InPlace};
@@ -48,9 +48,10 @@ pub fn build(
         b.output_of.entry(*o).or_insert(b.program.outputs.len());
         b.program.outputs.push(OutputDecl { name: name.clone(), dtype: t.0, shape: t.1 });
     }
+    let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
         let name = kernel_name(graph, region, i);
-        let lowered = lower(graph, region, &name, target, library, &shared).map_err(|e| {
+        let lowered = lower(graph, region, &name, target, library, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
         })?;

@@ -7,7 +7,7 @@ use latentc_ir::testing::{Options, graphs};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(cases(30))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn f32(graph in graphs(Options::default())) {

@@ -3,16 +3,22 @@
 use latentc_backends::cpu::Isa;
 use latentc_backends::{Cache, Options, Session, Store};
 use latentc_ir::array::{Array, Value};
+use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::{Graph, InputKind, NodeId};
 use latentc_ir::lower::{Library, Lowered, Target};
 use latentc_ir::nest::verify::verify;
 use latentc_ir::ops::Op;
 use latentc_ir::passes;
+use latentc_ir::philox::Stream;
 use latentc_ir::plan::{self, Program};
-use latentc_ir::testing::{RandomGraph, Tolerance, compare, compare_all};
+use latentc_ir::testing::{
+    RandomGraph, Tolerance, compare, compare_all, random_array, random_ids, random_pattern,
+};
+use latentc_ir::types::Type;
 use latentc_kernels::Kernels;
 use proptest::prelude::TestCaseError;
+use std::sync::Arc;
 
 /// What a run gives: outputs, and everything that is kept, after it.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,7 +112,7 @@ pub fn simulated(graph: &RandomGraph, how: &How) -> Result<Results, TestCaseErro
         }
     }
     let run = plan::interp::run(&program, &|name| graph.input(name));
-    let run = run.map_err(|e| fail(format!("{how:?}\n{e}")))?;
+    let run = run.map_err(|e| fail(format!("{how:?}\n{e}\n{program}")))?;
     Ok(Results { outputs: run.outputs, kept: run.updates })
 }
 
@@ -250,4 +256,37 @@ pub fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
         identical(&format!("{threads} threads"), &one, &compiled(graph, &How::usual(), threads)?)?;
     }
     Ok(())
+}
+
+/// A graph with random values for its inputs: ids below their bounds, patterns of about two entries a row.
+/// Dims that only count the entries of a pattern get their values from it.
+pub fn with_inputs(graph: Graph, dims: &[(&str, usize)]) -> RandomGraph {
+    let bounds = plan::bounds::bounds(&graph);
+    let mut random = Stream::new(1, 0, 0);
+    let size = |dim: &Dim| {
+        let value = |name: &str| dims.iter().find(|(n, _)| *n == name).map(|(_, v)| *v as i64);
+        dim.eval(&value).unwrap_or_else(|| panic!("no value for {dim}")) as usize
+    };
+    let mut inputs = vec![];
+    for node in graph.inputs() {
+        let Op::Input(input) = &graph.node(*node).op else { continue };
+        let value = match &input.ty {
+            Type::Csr(c) => {
+                let csr = random_pattern(&mut random, size(&c.rows), size(&c.cols), c.symmetric);
+                Value::Csr(Arc::new(csr))
+            }
+            Type::Tensor(t) => {
+                let shape: Vec<usize> = t.shape.iter().map(size).collect();
+                Value::Tensor(match bounds.get(node) {
+                    Some(bound) => {
+                        random_ids(&mut random, shape.iter().product(), size(bound)).reshaped(&shape)
+                    }
+                    None => random_array(&mut random, t.dtype, &shape),
+                })
+            }
+            Type::RowSparse(_) => panic!("`{}` cannot be given", input.name),
+        };
+        inputs.push((input.name.clone(), value));
+    }
+    RandomGraph { graph, inputs }
 }

@@ -39,7 +39,7 @@ fn training(steps: usize) -> impl Strategy<Value = RandomGraph> {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn forward(graph in layers(12)) {

@@ -13,6 +13,7 @@
 mod anything;
 mod harness;
 mod layers;
+mod regressions;
 
 use proptest::test_runner::{Config, RngSeed};
 

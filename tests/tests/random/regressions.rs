@@ -1,0 +1,139 @@
+//! What random programs have found: one small program each, named for what was wrong.
+
+use crate::harness::{check, with_inputs};
+
+/// A program from text, on inputs of its own choice, with these dims.
+fn holds(text: &str, dims: &[(&str, usize)]) {
+    let graph = latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"));
+    let graph = with_inputs(graph, dims);
+    check(&graph, 1e-4).unwrap_or_else(|e| panic!("{e}"));
+    check(&graph.with_gradients(), 1e-4).unwrap_or_else(|e| panic!("with gradients: {e}"));
+}
+
+/// A sum of a whole input, in a region of its own.
+#[test]
+fn a_sum_of_a_vector_is_no_elementwise_kernel() {
+    holds(
+        "graph g {
+            dim n: 0..=64
+            data x: f32[n]
+            %0 = reduce(x) {op = sum, axes = [0]} : f32[]
+            output y = %0
+        }",
+        &[("n", 5)],
+    );
+}
+
+#[test]
+fn loops_that_never_run_read_nothing() {
+    holds(
+        "graph g {
+            param x: f32[0, 15]
+            %0 = reduce(x) {op = sum, axes = [0, 1]} : f32[]
+            %1 = cast(x) {to = f64} : f64[0, 15]
+            output y = %0
+            output z = %1
+        }",
+        &[],
+    );
+}
+
+#[test]
+fn both_parts_of_a_row_sparse_value_are_stored() {
+    holds(
+        "graph g {
+            dim m: 1..=64
+            state x: f32[m, 3]
+            data ids: i32[m]
+            %0 = row_sparse(ids, x) {rows = [2]} : rows<m>f32[2, 3]
+            %1, %2 = row_sparse_parts(%0) : i32[m], f32[m, 3]
+            output y = %1
+            output z = %2
+            update x = %2
+        }",
+        &[("m", 4)],
+    );
+}
+
+#[test]
+fn values_of_run_time_width_are_computed_again() {
+    holds(
+        "graph g {
+            dim n: 0..=64
+            param x: f64[33, n]
+            %0 = softmax(x) : f64[33, n]
+            output y = %0
+            update x = %0
+        }",
+        &[("n", 7)],
+    );
+}
+
+#[test]
+fn pads_of_nothing() {
+    for n in [0, 3] {
+        holds(
+            "graph g {
+                dim n: 0..=64
+                data x: f32[n, 2]
+                data z: f32[0, 2]
+                %0 = pad(x) {axis = 0, sizes = [2, 1], value = 0.5:f32} : f32[n + 3, 2]
+                %1 = pad(z) {axis = 0, sizes = [2, 1], value = 0.5:f32} : f32[3, 2]
+                output y = %0
+                output w = %1
+            }",
+            &[("n", n)],
+        );
+    }
+}
+
+#[test]
+fn wide_sparse_rows_on_narrow_vectors() {
+    for width in [65, 130, 200, 300] {
+        holds(
+            &format!(
+                "graph g {{
+                    dim b: 0..=2000
+                    dim e: 0..=65536
+                    param x: f32[b, {width}]
+                    data csr: csr[b, b; e]
+                    %0 = spmm(csr, x) {{transpose = 1, weighted = 0}} : f32[b, {width}]
+                    output y = %0
+                }}"
+            ),
+            &[("b", 9)],
+        );
+    }
+}
+
+#[test]
+fn few_rows_scattered_without_fusion() {
+    holds(
+        "graph g {
+            param x: f32[1, 16]
+            data ids: i32[1]
+            %0 = scatter_rows(ids, x) {rows = [5]} : f32[5, 16]
+            %1 = square(%0) : f32[5, 16]
+            output y = %1
+        }",
+        &[],
+    );
+}
+
+#[test]
+fn gradients_of_row_sums_of_sparse_products() {
+    holds(
+        "graph g {
+            dim m: 1..=64
+            dim e: 0..=4096
+            data csr: csr[33, m; e]
+            data x: f32[m, 17]
+            %0 = spmm(csr, x) {transpose = 0, weighted = 0} : f32[33, 17]
+            %1 = reduce(%0) {op = sum, axes = [1]} : f32[33]
+            %2 = fill() {value = 0.25:f32, shape = [33]} : f32[33]
+            %3 = mul(%1, %2) : f32[33]
+            output y = %3
+        }",
+        &[("m", 3)],
+    );
+}

@@ -133,7 +133,6 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
-    #[ignore = "meets what the ignored cases below show"]
     fn programs_compute_what_graphs_compute(
         graph in graphs(Options {
             floats: vec![DType::F64, DType::F32],
@@ -213,7 +212,6 @@ macro_rules! cases {
 }
 
 cases! {
-    #[ignore = "an update in place overwrites an input that another update still reads"]
     states_that_take_each_other_s_values: "
         state a: f64[m, 3]
         state b: f64[m, 3]
@@ -221,7 +219,6 @@ cases! {
         update a = b
         update b = %0
     ";
-    #[ignore = "an update in place overwrites an input that another update still reads"]
     a_state_that_takes_a_transpose: "
         state a: f64[m, m]
         state b: f64[m, m]
@@ -229,7 +226,6 @@ cases! {
         update a = b
         update b = %0
     ";
-    #[ignore = "an update in place overwrites an input that another update still reads"]
     scalars_that_pass_values_on: "
         state a: i64[]
         state b: i64[]
@@ -305,7 +301,6 @@ cases! {
         %2 = scatter_rows(ids, %1) {rows = [9]}
         output y = %2
     ";
-    #[ignore = "without fusion, a sum of few rows that each reader should compute again is computed by none"]
     a_gradient_of_a_pattern_and_of_rows: "
         data c: csr[33, 33; nnz]
         data a: f64[33, 2]
@@ -315,7 +310,6 @@ cases! {
         output y = %0
         output z = %1
     ";
-    #[ignore = "with fusion, one of two readers of the broadcast gets rows of the other"]
     a_broadcast_for_a_broadcast_and_a_product: "
         data a: f64[m, 3]
         data b: f64[m, 2]

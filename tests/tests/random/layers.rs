@@ -2,7 +2,7 @@
 //! forward and backward, with optimizers that update parameters in place.
 
 mod blocks;
-mod make;
+pub mod make;
 
 use crate::cases;
 use crate::harness::check;

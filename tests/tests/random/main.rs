@@ -14,6 +14,7 @@ mod anything;
 mod harness;
 mod layers;
 mod regressions;
+mod state;
 
 use proptest::test_runner::{Config, RngSeed};
 

@@ -1,6 +1,7 @@
 //! What random programs have found: one small program each, named for what was wrong.
 
 use crate::harness::{check, with_inputs};
+use crate::state::check_runs;
 
 /// A program from text, on inputs of its own choice, with these dims.
 fn holds(text: &str, dims: &[(&str, usize)]) {
@@ -8,6 +9,12 @@ fn holds(text: &str, dims: &[(&str, usize)]) {
     let graph = with_inputs(graph, dims);
     check(&graph, 1e-4).unwrap_or_else(|e| panic!("{e}"));
     check(&graph.with_gradients(), 1e-4).unwrap_or_else(|e| panic!("with gradients: {e}"));
+}
+
+/// As [`holds`], three runs that follow each other.
+fn runs(text: &str, dims: &[(&str, usize)]) {
+    let graph = latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"));
+    check_runs(&with_inputs(graph, dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// A sum of a whole input, in a region of its own.
@@ -135,5 +142,44 @@ fn gradients_of_row_sums_of_sparse_products() {
             output y = %3
         }",
         &[("m", 3)],
+    );
+}
+
+#[test]
+fn an_old_value_is_kept_for_another() {
+    runs(
+        "graph g {
+            dim n: 0..=64
+            state a: f32[n]
+            state b: f32[n]
+            data ids: i32[n]
+            %0 = gather_rows(b, ids) : f32[n]
+            update a = %0
+            update b = a
+        }",
+        &[("n", 3)],
+    );
+}
+
+#[test]
+fn neighbours_of_an_updated_element_are_read_before_it_is_written() {
+    runs(
+        "graph g {
+            state a: f32[5, 8]
+            state b: f32[33]
+            %0 = fill() {value = 0.5:f32, shape = [5, 8]} : f32[5, 8]
+            %1 = mul(a, %0) : f32[5, 8]
+            %2 = slice(%1) {axis = 1, range = [0, 7], step = 1} : f32[5, 7]
+            %3 = pad(%2) {axis = 1, sizes = [1, 0], value = 0.0:f32} : f32[5, 8]
+            %4 = sub(%3, %1) : f32[5, 8]
+            %5 = fill() {value = 0.5:f32, shape = [33]} : f32[33]
+            %6 = mul(b, %5) : f32[33]
+            %7 = slice(%6) {axis = 0, range = [0, 32], step = 1} : f32[32]
+            %8 = pad(%7) {axis = 0, sizes = [1, 0], value = 0.0:f32} : f32[33]
+            %9 = sub(%8, %6) : f32[33]
+            update a = %4
+            update b = %9
+        }",
+        &[],
     );
 }

@@ -160,6 +160,12 @@ impl Make {
         entry
     }
 
+    /// Moderate values of a shape.
+    pub fn random(&mut self, shape: &Shape) -> Array {
+        let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
+        random_array(&mut self.random, DType::F32, &sizes)
+    }
+
     pub fn state(&mut self, name: &str, shape: &Shape, value: Option<Array>) -> Operand {
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
         let value = value.unwrap_or_else(|| Array::zeros(DType::F32, &sizes));

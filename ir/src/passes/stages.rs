@@ -7,7 +7,7 @@ use crate::graph::text::Names;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::types::shape_text;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt::Write as _;
 
 /// A stage of the pipeline.
@@ -85,7 +85,7 @@ fn apart(graph: &Graph, fusion: &Fusion) -> Vec<(Member, usize, Refusal)> {
     let mut all: Vec<(Member, usize, Refusal)> = vec![];
     for (n, m, why) in &fusion.refusals {
         let (Some(&reader), Some(&writer)) = (of.get(n), of.get(m)) else { continue };
-        let costs = reader != writer && reads(graph, *n, &fusion.regions[writer].outputs);
+        let costs = reader != writer && reads(graph, *n, &fusion.regions[writer].outputs, &of);
         let said = all.iter().any(|((_, r), w, y)| *r == reader && *w == writer && y == why);
         if costs && !said {
             all.push(((*n, reader), writer, *why));
@@ -94,15 +94,15 @@ fn apart(graph: &Graph, fusion: &Fusion) -> Vec<(Member, usize, Refusal)> {
     all
 }
 
-/// Whether a node reads one of these values, itself or through free ops.
-fn reads(graph: &Graph, n: NodeId, values: &[Operand]) -> bool {
+/// Whether a node reads one of these values, itself or through free ops of no region.
+fn reads(graph: &Graph, n: NodeId, values: &[Operand], of: &FxHashMap<NodeId, usize>) -> bool {
     let mut stack: Vec<Operand> = graph.node(n).operands.to_vec();
     let mut seen = FxHashSet::default();
     while let Some(o) = stack.pop() {
         if values.contains(&o) {
             return true;
         }
-        if seen.insert(o) && is_free(&graph.node(o.node).op) {
+        if seen.insert(o) && is_free(&graph.node(o.node).op) && !of.contains_key(&o.node) {
             stack.extend(graph.node(o.node).operands.iter().copied());
         }
     }

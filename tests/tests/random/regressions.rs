@@ -183,3 +183,21 @@ fn neighbours_of_an_updated_element_are_read_before_it_is_written() {
         &[],
     );
 }
+
+#[test]
+fn a_stored_broadcast_along_the_rows_is_no_work_of_the_row() {
+    holds(
+        "graph g {
+            dim b: 0..=40
+            param x: f32[b, 31]
+            data w: f32[31, 1]
+            %0 = matmul(x, w) {transpose = [0, 0]} : f32[b, 1]
+            %1 = fill() {value = 0.03125:f32, shape = [b, 1]} : f32[b, 1]
+            %2 = mul(%0, %1) : f32[b, 1]
+            %3 = reduce(%2) {op = max, axes = [1]} : f32[b]
+            %4 = broadcast(%3) {shape = [b, b], axes = [1]} : f32[b, b]
+            output y = %4
+        }",
+        &[("b", 5)],
+    );
+}

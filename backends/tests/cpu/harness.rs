@@ -4,6 +4,8 @@
 use latentc_backends::cpu::{Isa, Library, compile_objects};
 use latentc_ir::array::Array;
 use latentc_ir::dtype::DType;
+use latentc_ir::nest::parse::parse;
+use latentc_ir::nest::verify::verify;
 use latentc_ir::nest::{Index, Kernel, interp};
 
 /// A kernel in memory.
@@ -23,8 +25,20 @@ impl<T: Copy> Param for Vec<T> {
     }
 }
 
+/// Every kernel that a test compiles keeps the rules and comes back from its text.
+pub fn check(kernel: &Kernel) {
+    if let Err(errors) = verify(kernel) {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        panic!("{}\n{kernel}", errors.join("\n"));
+    }
+    let text = kernel.to_string();
+    let back = parse(&kernel.name, &text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+    assert!(back == *kernel, "comes back from its text as\n{back}");
+}
+
 /// Compiles for this machine.
 pub fn compile(kernel: Kernel) -> Compiled {
+    check(&kernel);
     let isa = Isa::host().unwrap();
     let objects = compile_objects(std::slice::from_ref(&kernel), &isa, 1).unwrap();
     Compiled { library: Library::load(&objects).unwrap(), kernel }
@@ -72,6 +86,7 @@ pub fn runnable() -> Vec<Isa> {
 
 /// Compiles kernels for an instruction set.
 pub fn compile_for(kernels: &[Kernel], isa: &Isa) -> Set {
+    kernels.iter().for_each(check);
     let objects = compile_objects(kernels, isa, 1).unwrap();
     Set { library: Library::load(&objects).unwrap(), kernels: kernels.to_vec() }
 }

@@ -33,7 +33,7 @@ fn compare(case: &Case, expected: &[Array], found: &[Array], which: &str) -> Res
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn machines_agree_with_the_interpreter(case in cases()) {

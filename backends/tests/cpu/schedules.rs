@@ -6,7 +6,7 @@ use latentc_backends::cpu::{Isa, Library, compile_objects, inspect};
 use latentc_ir::nest::{Index, Kernel};
 use latentc_kernels::{Arg, Machine, Schedule};
 
-use crate::harness::Param;
+use crate::harness::{Param, check};
 
 /// A schedule in memory.
 pub struct Loaded {
@@ -27,6 +27,7 @@ pub fn machines() -> Vec<Isa> {
 pub fn load(isa: &Isa, schedule: impl Fn(&Machine) -> Schedule, dims: &[(&str, i64)]) -> Loaded {
     let schedule = schedule(&Machine::from(isa));
     let kernels: Vec<Kernel> = schedule.steps.iter().map(|s| s.kernel.clone()).collect();
+    kernels.iter().for_each(check);
     let objects = compile_objects(&kernels, isa, 1).unwrap();
     let dims: HashMap<String, i64> = dims.iter().map(|(n, v)| ((*n).to_owned(), *v)).collect();
     let temps = schedule

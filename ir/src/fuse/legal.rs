@@ -76,7 +76,7 @@ impl Paths<'_> {
 
 /// Nodes of a kernel at most.
 const MOST_NODES: usize = 400;
-/// Bytes that the rows kept in one kernel may take.
+/// Bytes that what a kernel keeps of a tile of rows may take.
 const MOST_KEPT: i64 = 160 << 10;
 
 /// The two groups as one, or why not.

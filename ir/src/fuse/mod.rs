@@ -1,12 +1,15 @@
 //! Fusion: which nodes become one kernel.
 //!
-//! Regions grow in topological order. A node joins the regions of the values it reads, and merges them, where
-//! all work on the same rows, every value is read at the row that is being written, and no path leads out of
-//! the region and back. Free ops (broadcasts, slices, constants, random words: see
-//! [`is_free`](crate::lower::is_free)) belong to no region: whoever uses them writes them again. What a region
-//! computes is stored only where another region, an output or an update needs it.
+//! Regions grow in topological order. A node joins the regions of the values it reads and those that read the
+//! same values, and merges them, where all work on the same rows, every value is read at the row that is being
+//! written, and no path leads out of the region and back. Free ops (broadcasts, slices, constants, random words:
+//! see [`is_free`]) belong to no region: whoever uses them writes them again. So do the readers of two kinds of
+//! nodes that cost less than their results in memory: sums of few rows into a table of many, and the scaling of a
+//! given table that a sparse product gathers from. What a region computes is stored only where another region,
+//! an output or an update needs it.
 
 mod legal;
+mod order;
 
 use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
@@ -15,6 +18,7 @@ use crate::types::{Shape, Type};
 use legal::Paths;
 pub use legal::Refusal;
 pub(crate) use legal::reads_its_row;
+pub(crate) use order::{owners, producers, sorted, walk};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// How a region loops.
@@ -51,7 +55,8 @@ pub struct Fusion {
 
 /// The greatest width of a row that is kept in local memory.
 pub(crate) const WIDEST_ROW: i64 = 1024;
-/// The greatest matrix that a kernel over rows multiplies by: elements.
+/// The greatest matrix that a kernel over rows multiplies by, in elements; a sum of outer products, which every
+/// chunk of the rows has for itself, is at most a quarter of it.
 const LARGEST_MATRIX: i64 = 64 << 10;
 
 /// Divides a graph into regions; every node one of its own unless `together`.
@@ -113,7 +118,17 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
         groups.push(Some(group));
     }
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
-    fusion.regions = finish(graph, groups, &Sets { live, stored, light, prologues }, &order);
+    let sets = Sets { live, stored, light, prologues };
+    fusion.regions = match finish(graph, groups, &sets, &order) {
+        Some(regions) => regions,
+        None if together => {
+            // Regions that wait for each other: growth should have refused it. Nodes by themselves always
+            // have an order.
+            fusion.refusals.extend(order.last().map(|n| (*n, *n, Refusal::Cycle)));
+            fuse(graph, false).regions
+        }
+        None => vec![],
+    };
     fusion
 }
 
@@ -223,8 +238,8 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
             let matrix = if m.transpose_a { &result.shape } else { &b.shape };
             match (size(&matrix[0]), size(&matrix[1])) {
                 (Some(k), Some(n)) if k * n <= LARGEST_MATRIX && k.max(n) <= WIDEST_ROW => {
-                    let small = m.transpose_a && k * n > LARGEST_MATRIX / 4;
-                    if small { Kind::Single } else { Kind::Rows(a.shape[..1].into()) }
+                    let large = m.transpose_a && k * n > LARGEST_MATRIX / 4;
+                    if large { Kind::Single } else { Kind::Rows(a.shape[..1].into()) }
                 }
                 _ => Kind::Single,
             }
@@ -283,7 +298,7 @@ struct Sets {
 }
 
 /// Regions in order, with the values that they store.
-fn finish(graph: &Graph, groups: Vec<Group>, sets: &Sets, order: &[NodeId]) -> Vec<Region> {
+fn finish(graph: &Graph, groups: Vec<Group>, sets: &Sets, order: &[NodeId]) -> Option<Vec<Region>> {
     let position: FxHashMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
     let mut regions: Vec<Region> = groups
         .into_iter()
@@ -312,8 +327,11 @@ fn finish(graph: &Graph, groups: Vec<Group>, sets: &Sets, order: &[NodeId]) -> V
             Region { kind: g.kind, nodes: g.nodes, outputs }
         })
         .collect();
-    sort_regions(graph, &mut regions, &position);
-    regions
+    regions.sort_by_key(|r| r.nodes.last().map(|n| position[n]));
+    let of = owners(&regions);
+    let before: Vec<Vec<usize>> =
+        regions.iter().enumerate().map(|(i, r)| producers(graph, i, r, &of)).collect();
+    sorted(regions, &before)
 }
 
 /// Whether work outside a region reads a value, through ops that are written again there.
@@ -388,73 +406,4 @@ fn is_light(graph: &Graph, n: NodeId, stored: &FxHashSet<Operand>) -> bool {
         matches!(graph.node(*u).op, Op::Elementwise(_) | Op::Cast(_)) && graph.tensor(n.into()).rank() == 2
     });
     mapped && few.upper().saturating_mul(2) <= rows.lower()
-}
-
-/// Producers before consumers, otherwise by their last node.
-fn sort_regions(graph: &Graph, regions: &mut Vec<Region>, position: &FxHashMap<NodeId, usize>) {
-    regions.sort_by_key(|r| r.nodes.last().map(|n| position[n]));
-    let of = owners(regions);
-    let mut done = vec![false; regions.len()];
-    let mut order = vec![];
-    for start in 0..regions.len() {
-        let mut stack = vec![(start, false)];
-        while let Some((i, expanded)) = stack.pop() {
-            if done[i] {
-                continue;
-            }
-            if expanded {
-                done[i] = true;
-                order.push(i);
-                continue;
-            }
-            stack.push((i, true));
-            for before in producers(graph, &regions[i], &of) {
-                if before != i && !done[before] {
-                    stack.push((before, false));
-                }
-            }
-        }
-    }
-    let mut taken: Vec<Option<Region>> = std::mem::take(regions).into_iter().map(Some).collect();
-    *regions = order.into_iter().filter_map(|i| taken[i].take()).collect();
-}
-
-/// The region of each node; nodes that several regions compute for themselves have none.
-pub(crate) fn owners(regions: &[Region]) -> FxHashMap<NodeId, usize> {
-    let mut of: FxHashMap<NodeId, usize> = FxHashMap::default();
-    let mut several = FxHashSet::default();
-    for (i, r) in regions.iter().enumerate() {
-        for n in &r.nodes {
-            if of.insert(*n, i).is_some() {
-                several.insert(*n);
-            }
-        }
-    }
-    of.retain(|n, _| !several.contains(n));
-    of
-}
-
-/// The regions whose values a region reads, through free ops.
-fn producers(graph: &Graph, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
-    let mut found = vec![];
-    let mut stack: Vec<NodeId> = region.nodes.clone();
-    let inside: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
-    let mut seen = FxHashSet::default();
-    while let Some(n) = stack.pop() {
-        if !seen.insert(n) {
-            continue;
-        }
-        for o in &graph.node(n).operands {
-            match of.get(&o.node) {
-                Some(_) if inside.contains(&o.node) => {}
-                Some(at) => {
-                    if !found.contains(at) {
-                        found.push(*at);
-                    }
-                }
-                None => stack.push(o.node),
-            }
-        }
-    }
-    found
 }

@@ -71,13 +71,9 @@ pub(super) fn is_flat(job: &Job) -> bool {
             Op::Broadcast(_) if job.graph.shape_of(node.operands[0]).is_empty() => {}
             Op::Input(_) => {}
             _ if !member && !job.is_inlined(o) => {}
-            op if is_free(op) => {
-                // Permutations, slices, reshapes and the like read at other positions; a one-axis tensor's
-                // element by element kernel can still follow them.
-                if shape.len() != 1 {
-                    return false;
-                }
-            }
+            // Permutations, slices, reshapes and the like read at other positions, which a kernel over a single
+            // axis can still follow.
+            op if is_free(op) && shape.len() != 1 => return false,
             _ => {}
         }
     }

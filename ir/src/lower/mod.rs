@@ -1,8 +1,9 @@
 //! From fused regions of the graph to loop nests.
 //!
-//! A region becomes one kernel, or a few that share temporaries: [`rows`] writes those that work row by row
-//! (with staged products, reductions, sparse sums and sums over rows), [`flat`] those that work element by
-//! element, [`single`] the ops that stand alone. A [`Library`] of hand-made kernels may claim an op first.
+//! A region becomes one kernel, or a few that share temporaries: the module `rows` writes those that work row by
+//! row (with staged products, reductions, sparse sums and sums over rows), `flat` those that work element by
+//! element, `single` the ops that stand alone. A [`Library`] of hand-made kernels may claim an op that stands
+//! alone first.
 
 mod cx;
 mod flat;

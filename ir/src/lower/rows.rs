@@ -10,8 +10,8 @@
 //!         outer products of the tile
 //!     partial sums of the chunk -> temporary
 //! ```
-//! Sums over rows are finished by a kernel that adds the partial sums of the chunks in their order. Chunks
-//! depend on the sizes alone, so results do not depend on the number of threads.
+//! Sums over rows are finished by a kernel that adds the partial sums of the chunks in their order. The rows of a
+//! chunk follow from the greatest sizes and the target alone, so results do not depend on the number of threads.
 
 use super::cx::{Cx, Row};
 use super::levels::{Member, Role, members};
@@ -28,6 +28,8 @@ use crate::types::{Shape, product};
 
 /// Chunks that a sum over rows is divided into, at most.
 const CHUNKS: i64 = 64;
+/// Rows of such a chunk, at least.
+const ROWS_A_CHUNK: i64 = 32;
 /// Tiles of a chunk where nothing is summed over rows.
 const TILES_A_CHUNK: i64 = 8;
 
@@ -67,7 +69,7 @@ pub(super) fn lower(job: &Job, rows: &Shape) -> Result<Lowered, LowerError> {
     // Rows of a chunk: a whole number of tiles, from the greatest number of rows there can be.
     let tiles = (count.upper().max(1) + tile - 1) / tile;
     let chunk = match any_sum {
-        true => tile * ((tiles + CHUNKS - 1) / CHUNKS).max((32 + tile - 1) / tile),
+        true => tile * ((tiles + CHUNKS - 1) / CHUNKS).max((ROWS_A_CHUNK + tile - 1) / tile),
         false if tile > 1 => tile * TILES_A_CHUNK.min(tiles),
         false => 1,
     };

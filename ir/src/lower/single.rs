@@ -64,12 +64,15 @@ fn reduce(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Result<Lower
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
+/// What is written at an index.
+type Body<'a> = dyn FnMut(&mut Cx, &[Index]) -> Result<(), LowerError> + 'a;
+
 /// Loops over the axes that have no index yet.
 fn over(
     cx: &mut Cx,
     shape: &[crate::dim::Dim],
     mut index: Vec<Option<Index>>,
-    body: &mut dyn FnMut(&mut Cx, &[Index]) -> Result<(), LowerError>,
+    body: &mut Body,
 ) -> Result<(), LowerError> {
     match index.iter().position(Option::is_none) {
         None => {

@@ -1,4 +1,4 @@
-//! Reading kernels from their text form (see [`text`](super::text)).
+//! Reading kernels from their text form (see the module `text` beside this one).
 //!
 //! The reader resolves names and builds the tables; whether the kernel keeps the rules is for
 //! [`verify`](super::verify::verify) to say.
@@ -26,7 +26,7 @@ pub fn parse(file: &str, text: &str) -> Result<Kernel, Diag> {
 /// Reads kernels that stand one after the other.
 ///
 /// # Errors
-/// As [`parse`].
+/// As [`parse()`].
 pub fn parse_all(file: &str, text: &str) -> Result<Vec<Kernel>, Diag> {
     let mut cursor = Cursor::new(file, text)?;
     let mut kernels = vec![];

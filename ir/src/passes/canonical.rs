@@ -2,6 +2,7 @@
 
 use crate::diag::Diag;
 use crate::dim::Dim;
+use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
 use crate::ops::concat::Concat;
 use crate::ops::matmul::Matmul;
@@ -9,7 +10,10 @@ use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
+use crate::ops::size::Size;
 use crate::ops::{Axes, Class, Op};
+use crate::plan::bounds::{are_checked, ids_of};
+use crate::scalar::ScalarOp;
 use crate::types::product;
 
 /// Replaces composite ops by their bodies, bodies within bodies too.
@@ -50,6 +54,49 @@ fn inline_node(graph: &mut Graph, n: crate::graph::NodeId) -> Result<(), Diag> {
         }
     }
     Ok(())
+}
+
+/// Ids that a run checks are inputs; those that are computed, and by which a kernel indexes memory that it writes
+/// or that holds positions, are kept within it. (Gathers do this where they read.)
+pub(super) fn guard(graph: &mut Graph) -> Result<(), Diag> {
+    for n in graph.topological() {
+        let node = graph.node(n).clone();
+        if !matches!(node.op, Op::Segments(_) | Op::ScoreTopK(_)) {
+            continue;
+        }
+        let Some((position, rows)) = ids_of(graph, n) else { continue };
+        let ids = node.operands[position];
+        if are_checked(graph, ids) {
+            continue;
+        }
+        let before = graph.at.replace(node.span.clone());
+        let mut operands = node.operands.clone();
+        operands[position] = within(graph, ids, &rows);
+        let new = graph.emit_all(node.op, &operands);
+        graph.at = before;
+        for (port, value) in new.into_iter().enumerate() {
+            graph.replace(Operand { node: n, port: port as u16 }, value);
+        }
+    }
+    graph.remove_dead();
+    Ok(())
+}
+
+/// `max(min(ids, rows - 1), 0)`.
+fn within(graph: &mut Graph, ids: Operand, rows: &Dim) -> Operand {
+    let (dtype, shape) = (graph.dtype_of(ids), graph.shape_of(ids));
+    let last = rows - &Dim::constant(1);
+    let last = match last.as_const() {
+        Some(last) => graph.fill(Literal::int(dtype, last), shape.clone()),
+        None => {
+            let size = graph.emit(Size { dim: last }, &[]);
+            let size = graph.cast(size, dtype);
+            graph.broadcast(size, shape.clone(), Axes::new())
+        }
+    };
+    let zero = graph.fill(Literal::zero(dtype), shape);
+    let low = graph.map(ScalarOp::Min, &[ids, last]);
+    graph.map(ScalarOp::Max, &[low, zero])
 }
 
 /// Parts of row-sparse values become what these were made of. Pads of an axis that may be empty become

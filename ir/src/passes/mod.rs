@@ -73,6 +73,12 @@ pub const PASSES: &[Pass] = &[
         run: rewrite::simplify,
     },
     Pass {
+        name: "guard",
+        doc: "keeps ids that the program computes within what kernels index by them",
+        optional: false,
+        run: canonical::guard,
+    },
+    Pass {
         name: "orient",
         doc: "brings products and reductions into the forms that kernels are written for",
         optional: false,

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 pub struct Stage {
     /// The pass that ends with it, or what it is: `graph`, the names of [`PASSES`], `regions`, `nests`, `plan`.
     pub name: &'static str,
-    /// Its text.
+    /// Its text; of a pass that changed nothing, `as before`.
     pub text: String,
 }
 
@@ -25,11 +25,14 @@ pub struct Stage {
 /// # Errors
 /// Those of [`lower`].
 pub fn stages(graph: &Graph, options: &Options) -> Result<Vec<Stage>, Diag> {
-    let mut all = vec![Stage { name: "graph", text: graph.to_string() }];
+    let mut text = graph.to_string();
+    let mut all = vec![Stage { name: "graph", text: text.clone() }];
     let mut optimised = graph.clone();
     for pass in PASSES.iter().filter(|p| options.rewrite || !p.optional) {
         pass.run(&mut optimised)?;
-        all.push(Stage { name: pass.name, text: optimised.to_string() });
+        let before = std::mem::replace(&mut text, optimised.to_string());
+        let shown = if text == before { "as before\n".to_owned() } else { text.clone() };
+        all.push(Stage { name: pass.name, text: shown });
     }
     let fusion = regions(&optimised, options);
     all.push(Stage { name: "regions", text: regions_text(&optimised, &fusion) });

@@ -10,7 +10,8 @@ use rustc_hash::FxHashMap;
 pub fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
     let mut found: FxHashMap<NodeId, Dim> = FxHashMap::default();
     for n in graph.topological() {
-        let Some((ids, rows)) = ids_of(graph, n) else { continue };
+        let Some((position, rows)) = ids_of(graph, n) else { continue };
+        let ids = graph.node(n).operands[position];
         for input in inputs_behind(graph, ids).unwrap_or_default() {
             let least = match found.get(&input) {
                 Some(old) if old.le(&rows) == Proof::True => old.clone(),
@@ -23,19 +24,19 @@ pub fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
     found
 }
 
-/// The operand of a node that holds row numbers, and how many rows there are.
-fn ids_of(graph: &Graph, n: NodeId) -> Option<(Operand, Dim)> {
+/// The position of the operand of a node that holds row numbers, and how many rows there are.
+pub(crate) fn ids_of(graph: &Graph, n: NodeId) -> Option<(usize, Dim)> {
     let node = graph.node(n);
     match &node.op {
-        Op::GatherRows(_) => Some((node.operands[1], graph.shape_of(node.operands[0])[0].clone())),
-        Op::Segments(s) => Some((node.operands[0], s.rows.clone())),
-        Op::ScatterRows(s) => Some((node.operands[0], s.rows.clone())),
-        Op::RowSparse(s) => Some((node.operands[0], s.rows.clone())),
+        Op::GatherRows(_) => Some((1, graph.shape_of(node.operands[0])[0].clone())),
+        Op::Segments(s) => Some((0, s.rows.clone())),
+        Op::ScatterRows(s) => Some((0, s.rows.clone())),
+        Op::RowSparse(s) => Some((0, s.rows.clone())),
         Op::SpmmRows(s) => {
             let c = graph.csr(node.operands[0]);
-            Some((node.operands[2], if s.transpose { c.cols.clone() } else { c.rows.clone() }))
+            Some((2, if s.transpose { c.cols.clone() } else { c.rows.clone() }))
         }
-        Op::ScoreTopK(_) => Some((node.operands[3], graph.csr(node.operands[2]).rows.clone())),
+        Op::ScoreTopK(_) => Some((3, graph.csr(node.operands[2]).rows.clone())),
         _ => None,
     }
 }

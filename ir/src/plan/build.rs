@@ -154,10 +154,8 @@ impl Builder<'_> {
                 }
             }
         }
-        // Kernels that differ in their names alone are one.
-        let same = |k: &Kernel| Kernel { name: k.name.clone(), ..kernel.clone() } == *k;
-        let at = self.program.kernels.iter().position(same).unwrap_or_else(|| {
-            self.program.kernels.push(kernel.clone());
+        let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
+            self.program.kernels.push(kernel);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
@@ -336,6 +334,14 @@ fn kernel_name(graph: &Graph, region: &Region, at: usize) -> String {
     names.sort_by_key(|(w, _)| std::cmp::Reverse(*w));
     let words: Vec<&str> = names.iter().take(3).map(|(_, n)| *n).collect();
     format!("k{at}_{}", words.join("_"))
+}
+
+/// Whether two kernels do the same. Names of kernels, buffers and variables are for people.
+fn same(a: &Kernel, b: &Kernel) -> bool {
+    let buffers = || a.buffers.iter().zip(&b.buffers);
+    a.buffers.len() == b.buffers.len()
+        && buffers().all(|(x, y)| (x.dtype, &x.len, x.space) == (y.dtype, &y.len, y.space))
+        && (&a.dims, &a.vals, &a.body) == (&b.dims, &b.vals, &b.body)
 }
 
 /// Copies an array.

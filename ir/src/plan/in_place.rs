@@ -1,6 +1,6 @@
 //! Which updates are written over the old value, and the order of regions that makes it safe.
 
-use crate::fuse::{Kind, Region, reads_its_row};
+use crate::fuse::{Kind, Region, owners, producers, reads_its_row, sorted, walk};
 use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::ops::Op;
@@ -16,9 +16,9 @@ pub(super) struct InPlace {
 
 /// Decides for each update. One that cannot be written in place is computed aside and copied at the end.
 pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
-    let of = crate::fuse::owners(&regions);
+    let of = owners(&regions);
     let mut before: Vec<Vec<usize>> =
-        regions.iter().enumerate().map(|(i, r)| reads(graph, i, r, &of)).collect();
+        regions.iter().enumerate().map(|(i, r)| producers(graph, i, r, &of)).collect();
     let mut shared: FxHashMap<Operand, Operand> = FxHashMap::default();
     for (name, new) in &graph.updates {
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
@@ -34,7 +34,7 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
             continue;
         }
         let readers: Vec<usize> = (0..regions.len())
-            .filter(|r| *r != writer && reads_input(graph, *r, &regions[*r], home, &of))
+            .filter(|r| *r != writer && reads_input(graph, &regions[*r], home, &of))
             .collect();
         if readers.iter().any(|r| reaches(&before, *r, writer)) {
             continue;
@@ -42,59 +42,17 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
         before[writer].extend(readers);
         shared.insert(*new, home);
     }
-    InPlace { regions: sorted(regions, &before), shared }
-}
-
-/// The regions whose results a region reads.
-fn reads(graph: &Graph, own: usize, region: &Region, of: &FxHashMap<NodeId, usize>) -> Vec<usize> {
-    let mut found = FxHashSet::default();
-    walk(graph, own, region, of, &mut |o| {
-        if let Some(at) = of.get(&o.node)
-            && *at != own
-        {
-            found.insert(*at);
-        }
-    });
-    let mut found: Vec<usize> = found.into_iter().collect();
-    found.sort_unstable();
-    found
-}
-
-fn reads_input(
-    graph: &Graph,
-    own: usize,
-    region: &Region,
-    input: Operand,
-    of: &FxHashMap<NodeId, usize>,
-) -> bool {
-    let mut found = false;
-    walk(graph, own, region, of, &mut |o| found |= o == input);
-    found
-}
-
-/// Visits every value that a region reads from outside, through free ops that belong to no region.
-fn walk(
-    graph: &Graph,
-    own: usize,
-    region: &Region,
-    of: &FxHashMap<NodeId, usize>,
-    visit: &mut dyn FnMut(Operand),
-) {
-    let mut stack: Vec<NodeId> = region.nodes.clone();
-    let mut seen = FxHashSet::default();
-    while let Some(n) = stack.pop() {
-        if !seen.insert(n) {
-            continue;
-        }
-        for o in &graph.node(n).operands {
-            visit(*o);
-            match of.get(&o.node) {
-                Some(at) if *at == own => {}
-                Some(_) => {}
-                None => stack.push(o.node),
-            }
-        }
+    match sorted(regions.clone(), &before) {
+        Some(regions) => InPlace { regions, shared },
+        // Readers never wait for their writer, so there is an order; without one nothing is overwritten.
+        None => InPlace { regions, shared: FxHashMap::default() },
     }
+}
+
+fn reads_input(graph: &Graph, region: &Region, input: Operand, of: &FxHashMap<NodeId, usize>) -> bool {
+    let mut found = false;
+    walk(graph, region, of, &mut |o| found |= o == input);
+    found
 }
 
 /// Whether region `r` depends on region `writer`.
@@ -145,29 +103,4 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
 
 fn node_op(graph: &Graph, o: Operand) -> Op {
     graph.node(o.node).op.clone()
-}
-
-/// Regions in an order that respects `before`, otherwise as they were.
-fn sorted(regions: Vec<Region>, before: &[Vec<usize>]) -> Vec<Region> {
-    let mut done = vec![false; regions.len()];
-    let mut order = vec![];
-    for start in 0..regions.len() {
-        let mut stack = vec![(start, false)];
-        while let Some((i, expanded)) = stack.pop() {
-            if done[i] {
-                continue;
-            }
-            if expanded {
-                done[i] = true;
-                order.push(i);
-                continue;
-            }
-            stack.push((i, true));
-            let mut first: Vec<usize> = before[i].iter().copied().filter(|b| !done[*b]).collect();
-            first.sort_unstable_by(|a, b| b.cmp(a));
-            stack.extend(first.into_iter().map(|b| (b, false)));
-        }
-    }
-    let mut taken: Vec<Option<Region>> = regions.into_iter().map(Some).collect();
-    order.into_iter().filter_map(|i| taken[i].take()).collect()
 }

@@ -14,10 +14,11 @@ use crate::ops::pad::Pad;
 use crate::ops::reduce::Reduce;
 use crate::ops::slice::Slice;
 use crate::ops::spmm_rows::SpmmRows;
-use crate::ops::{Axes, Op};
+use crate::ops::{Axes, Op, OpDef};
 
 pub(super) const RULES: &[Rule] = rules! {
     "rows of a map = the map of rows": Exact => map,
+    "rows of a dropout = rows of its body": Exact => dropout,
     "rows of a constant are constant": Exact => constant,
     "rows of a broadcast = a broadcast of rows": Exact => broadcast,
     "rows of a reshape of columns = that of the rows": Exact => reshape,
@@ -61,6 +62,15 @@ fn map(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let operands = g.node(table.node).operands.clone();
     let rows: Vec<Operand> = operands.iter().map(|o| gather(g, *o, ids)).collect();
     Some(g.emit(op, &rows))
+}
+
+/// Words of random numbers are addressed by their element, so those of a few rows are drawn alone.
+fn dropout(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let (table, ids) = few_rows(g, n)?;
+    let Op::Dropout(op) = g.node(table.node).op.clone() else { return None };
+    let operands = g.node(table.node).operands.clone();
+    let body = op.body(g, &operands)?.ok()?;
+    Some(gather(g, *body.first()?, ids))
 }
 
 fn constant(g: &mut Graph, n: NodeId) -> Option<Operand> {

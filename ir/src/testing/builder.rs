@@ -28,6 +28,9 @@ const MARGIN: f64 = 1e-2;
 /// No tensor has more elements.
 const ELEMENTS: usize = 8192;
 
+/// Nor may have, for any values of the symbols, since memory is planned for the greatest.
+const GREATEST_PLAN: i64 = 1 << 20;
+
 /// A value of the graph.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
@@ -307,7 +310,9 @@ impl<'a> Builder<'a> {
         let node = self.graph.add(op.clone(), &nodes, Span::none()).ok()?;
         let values: Vec<&Value> = operands.iter().map(|e| &e.value).collect();
         let types = self.graph.node(node).types.clone();
-        if types.iter().any(|t| t.as_tensor().is_some_and(|t| self.count(&t.shape) > 8 * ELEMENTS)) {
+        let too_large =
+            |t: &TensorType| self.count(&t.shape) > 8 * ELEMENTS || t.elements().upper() > GREATEST_PLAN;
+        if types.iter().any(|t| t.as_tensor().is_some_and(too_large)) {
             return None;
         }
         let dims = &self.dims;

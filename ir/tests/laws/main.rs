@@ -4,6 +4,7 @@
 mod data;
 mod difference;
 mod edges;
+mod lowering;
 mod models;
 mod ops;
 mod random;

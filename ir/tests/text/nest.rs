@@ -7,7 +7,7 @@ use latentc_ir::nest::build::{KernelBuilder, f32c, load, op1, op2};
 use latentc_ir::nest::interp::{NestError, run};
 use latentc_ir::nest::parse::{parse, parse_all};
 use latentc_ir::nest::testing::cases;
-use latentc_ir::nest::verify::{Fault, verify};
+use latentc_ir::nest::verify::{Fault, REGISTER_LIMIT, STACK_LIMIT, verify};
 use latentc_ir::nest::{Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use proptest::prelude::*;
@@ -231,7 +231,7 @@ fn locals_have_limits() {
     let mut k = KernelBuilder::new("big");
     k.buffer("a", DType::F64, 32 << 10, Space::Stack);
     k.buffer("b", DType::U8, 1, Space::Stack);
-    k.buffer("c", DType::F32, 5000, Space::Register);
+    k.buffer("c", DType::F32, REGISTER_LIMIT + 1, Space::Register);
     let errors = verify(&k.finish()).unwrap_err();
     let limits: Vec<i64> = errors
         .iter()
@@ -240,7 +240,7 @@ fn locals_have_limits() {
             ref other => panic!("{other}"),
         })
         .collect();
-    assert_eq!(limits, [256 << 10, 4096]);
+    assert_eq!(limits, [STACK_LIMIT, REGISTER_LIMIT]);
 }
 
 fn run_text(body: &str) -> Result<Vec<f64>, NestError> {
@@ -299,7 +299,7 @@ fn the_interpreter_finds_what_a_verifier_cannot() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     /// Random kernels keep the rules, come back from their text, and run.
     #[test]

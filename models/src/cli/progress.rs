@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// Between two texts of the bar.
 const REFRESH: Duration = Duration::from_millis(100);
 
+const TRAINING: &str = "{prefix} [{bar:12}] {pos}/{len}  {wide_msg}";
+const RANKING: &str = "{prefix} [{bar:12}] {pos}/{len} test users ranked";
+
 /// Shows a run.
 pub struct Progress {
     out: Output,
@@ -38,7 +41,7 @@ impl Progress {
     pub fn new(out: Output, stop: Arc<AtomicBool>) -> Progress {
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
         let now = Instant::now();
-        Progress {
+        let progress = Progress {
             out,
             bar,
             stop,
@@ -52,7 +55,9 @@ impl Progress {
             refreshed: now,
             loss: f64::NAN,
             ranking: false,
-        }
+        };
+        progress.style(TRAINING);
+        progress
     }
 
     /// Takes the bar off the screen.
@@ -76,13 +81,8 @@ impl Progress {
         let samples = (self.triples as f64 / self.busy.as_secs_f64().max(1e-9)) as u64;
         let in_epoch = u64::from(self.steps).saturating_sub(self.bar.position());
         let later = u64::from(self.epochs - self.epoch) * u64::from(self.steps);
-        self.bar.set_message(format!(
-            "loss {:.4}  {} samples/s  left: {} of the epoch, {} in all",
-            self.loss,
-            grouped(samples),
-            duration(self.left(in_epoch)),
-            duration(self.left(in_epoch + later)),
-        ));
+        let left = duration(self.left(in_epoch + later));
+        self.bar.set_message(format!("loss {:.4}  {left} left  {} samples/s", self.loss, grouped(samples)));
     }
 
     fn print(&self, write: impl FnOnce(&Output) -> std::io::Result<()>) {
@@ -95,10 +95,10 @@ impl Progress {
 impl Observer for Progress {
     fn epoch_begins(&mut self, epoch: u32, epochs: u32, done: u32, steps: u32) {
         (self.epoch, self.epochs, self.steps, self.ranking) = (epoch, epochs, steps, false);
-        self.style("{prefix} [{bar:24}] {pos}/{len}  {msg}");
-        self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
         self.bar.set_length(u64::from(steps));
         self.bar.set_position(u64::from(done));
+        self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+        self.style(TRAINING);
         self.since = Instant::now();
     }
 
@@ -139,8 +139,8 @@ impl Observer for Progress {
 
     fn ranking(&mut self, done: usize, users: usize) {
         if !std::mem::replace(&mut self.ranking, true) {
-            self.style("{prefix} [{bar:24}] {pos}/{len} test users ranked");
             self.bar.set_length(users as u64);
+            self.style(RANKING);
         }
         self.bar.set_position(done as u64);
     }

@@ -18,17 +18,13 @@ use inkwell::targets::TargetMachine;
 use inkwell::types::BasicMetadataTypeEnum;
 use inkwell::values::{BasicMetadataValueEnum, FunctionValue, IntValue, PointerValue};
 use latentc_ir::dtype::DType;
+use latentc_ir::nest::verify::{REGISTER_LIMIT, STACK_LIMIT};
 use latentc_ir::nest::{BufId, Kernel, Space, ValId};
 
 use super::EmitError;
 use super::isa::Isa;
 use super::vector::{Ops, V};
 use index::Linear;
-
-/// Bytes of stack buffers that a kernel may ask for.
-const STACK_LIMIT: i64 = 256 << 10;
-/// Elements of register arrays that a kernel may ask for: beyond it, no machine keeps them in registers.
-const REGISTER_LIMIT: i64 = 32768;
 
 /// A value with its element type; a scalar where it is the same in every lane.
 #[derive(Clone, Copy)]

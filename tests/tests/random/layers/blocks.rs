@@ -27,10 +27,46 @@ use latentc_ir::types::{Shape, product};
 type Block = fn(&mut Make) -> Option<()>;
 
 pub const TABLE: &[Block] = &[
-    unary, unary, binary, binary, choose, statistic, statistic, over_row, over_rows, over_all, product_,
-    product_, outer, column_sums, column_sums, total, sparse, sparse, sparse_rows, weighted, gather, gather,
-    scatter, degree, dropout, softmax, log_sum_exp, join, slice, pad, split, merge, permute, norm, repeat,
-    batched, wide, numbers, ngcf, score,
+    unary,
+    unary,
+    binary,
+    binary,
+    choose,
+    statistic,
+    statistic,
+    over_row,
+    over_rows,
+    over_all,
+    product_,
+    product_,
+    outer,
+    column_sums,
+    column_sums,
+    total,
+    sparse,
+    sparse,
+    sparse_rows,
+    weighted,
+    gather,
+    gather,
+    scatter,
+    degree,
+    dropout,
+    softmax,
+    log_sum_exp,
+    join,
+    slice,
+    pad,
+    split,
+    merge,
+    permute,
+    norm,
+    repeat,
+    batched,
+    wide,
+    numbers,
+    ngcf,
+    score,
 ];
 
 fn shape(dims: impl IntoIterator<Item = Dim>) -> Shape {
@@ -40,7 +76,8 @@ fn shape(dims: impl IntoIterator<Item = Dim>) -> Shape {
 fn unary(m: &mut Make) -> Option<()> {
     let x = m.pick(|_| true)?;
     use ScalarOp::*;
-    let op = m.one_of(&[Tanh, Sigmoid, Relu, Square, Neg, Abs, Sin, Cos, Exp, Softplus, Sqrt, Rsqrt, Recip, Log]);
+    let op =
+        m.one_of(&[Tanh, Sigmoid, Relu, Square, Neg, Abs, Sin, Cos, Exp, Softplus, Sqrt, Rsqrt, Recip, Log]);
     let (y, bound) = match op {
         Tanh | Sigmoid | Sin | Cos => (m.map(op, &[x.o]), 1.0),
         Relu | Neg | Abs => (m.map(op, &[x.o]), x.bound),

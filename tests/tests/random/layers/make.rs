@@ -312,8 +312,7 @@ impl Make {
             let sinks = self.sinks();
             let last = self.pool.last().cloned();
             let chosen: Vec<Entry> = if sinks.is_empty() { last.into_iter().collect() } else { sinks };
-            self.g.outputs =
-                chosen.iter().enumerate().map(|(i, e)| (format!("y{i}"), e.o)).collect();
+            self.g.outputs = chosen.iter().enumerate().map(|(i, e)| (format!("y{i}"), e.o)).collect();
         }
         self.g.remove_dead();
         RandomGraph { graph: self.g, inputs: self.inputs }

@@ -236,3 +236,18 @@ fn long_sums_of_narrow_floats() {
         check(&with_inputs(graph, &[]), 0.01).unwrap_or_else(|e| panic!("{e}"));
     }
 }
+
+#[test]
+fn kernels_made_by_hand_find_values_in_the_inputs_that_they_update() {
+    runs(
+        "graph g {
+            dim m: 1..=64
+            state x: f32[m, 3]
+            %0 = softmax(x) : f32[m, 3]
+            %1, %2 = top_k(%0) {k = 1} : f32[m, 1], i32[m, 1]
+            output y = %1
+            update x = %0
+        }",
+        &[("m", 7)],
+    );
+}

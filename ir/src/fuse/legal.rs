@@ -102,7 +102,9 @@ pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusa
     for n in &nodes {
         let node = graph.node(*n);
         for (position, o) in node.operands.iter().enumerate() {
-            let aligned = reads_its_row(&node.op, position);
+            // A member may itself be one that moves elements.
+            let moves = is_free(&node.op) && !rows.is_none_or(|r| keeps_rows(graph, (*n).into(), r));
+            let aligned = reads_its_row(&node.op, position) && !moves;
             check(paths, *o, aligned, rows, &inside, &mut seen)?;
         }
     }

@@ -119,7 +119,14 @@ pub fn lower(
     let job = Job { graph, region, name, target, members: &members, stored, in_place };
     let lowered = match &region.kind {
         Kind::Single => match library.claim(graph, region.nodes[0], name, target) {
-            Some(claimed) => Ok(claimed),
+            Some(mut claimed) => {
+                for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
+                    if let Arg::Value(o) = arg {
+                        *o = in_place.get(o).copied().unwrap_or(*o);
+                    }
+                }
+                Ok(claimed)
+            }
             None => single::lower(&job),
         },
         Kind::Scalars => flat::scalars(&job),

@@ -4,12 +4,13 @@ use super::LowerError;
 use super::cx::{Cx, Staged};
 use super::levels::Member;
 use super::rows::{Plan, Sink, row_at};
+use super::value::{as_type, sum_type};
 use crate::graph::Operand;
 use crate::nest::build::{load, op2};
 use crate::nest::{AxisKind, Expr, Index, Space};
 use crate::scalar::{ReduceOp, ScalarOp};
 
-/// The value of one row of the tile at position `k` of the row.
+/// The value of one row of the tile at position `k` of the row, in the type in which it is added up.
 fn of_row(
     cx: &mut Cx,
     plan: &Plan,
@@ -22,7 +23,7 @@ fn of_row(
     let mut at = row.index.clone();
     at.push(k);
     cx.row = Some(row);
-    cx.value(o, &at)
+    cx.summand(o, &at)
 }
 
 /// `kept[tile, n] = a[tile, k] b[k, n]`, panel by panel of columns, accumulators in registers.
@@ -36,6 +37,7 @@ pub(super) fn product(
 ) -> Result<(), LowerError> {
     let operands = cx.graph.node(m.value.node).operands.clone();
     let dtype = cx.dtype(m.value);
+    let sum = sum_type(dtype);
     let depth = cx.graph.shape_of(operands[0])[plan.rows.len()].clone();
     let depth = cx.dim(&depth);
     let b = cx.buffer(operands[1], Space::In)?;
@@ -45,15 +47,15 @@ pub(super) fn product(
     for p0 in (0..n).step_by(widest as usize) {
         let panel = widest.min(n - p0);
         let name = format!("p{}_{p0}_{tile}", m.value.node.index());
-        let acc = cx.k.buffer(name, dtype, tile * panel, Space::Register);
-        cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
+        let acc = cx.k.buffer(name, sum, tile * panel, Space::Register);
+        cx.k.fill(acc, ReduceOp::Sum.identity(sum));
         cx.loop_("k", (Index::Const(0), depth.clone()), 1, AxisKind::Serial, |cx, k| {
             cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
                 let a = of_row(cx, plan, operands[0], &first, &i, k.clone())?;
-                let a = cx.bind(dtype, a);
+                let a = cx.bind(sum, a);
                 let wide = AxisKind::Vector(lanes as u32);
                 cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
-                    let b = load(b, k.clone() * n + (j.clone() + p0));
+                    let b = as_type(load(b, k.clone() * n + (j.clone() + p0)), dtype, sum);
                     cx.k.accumulate(ReduceOp::Sum, acc, i * panel + j, op2(ScalarOp::Mul, a, b));
                     Ok(())
                 })
@@ -62,7 +64,8 @@ pub(super) fn product(
         cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
             let wide = AxisKind::Vector(lanes as u32);
             cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
-                cx.k.store(s.buf, i.clone() * n + (j.clone() + p0), load(acc, i * panel + j));
+                let e = as_type(load(acc, i.clone() * panel + j.clone()), sum, dtype);
+                cx.k.store(s.buf, i * n + (j + p0), e);
                 Ok(())
             })
         })?;
@@ -82,7 +85,7 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
     };
     let lanes = i64::from(cx.target.lanes);
     let widest = lanes * 4;
-    let dtype = s.dtype;
+    let sum = s.dtype;
     for p0 in (0..n).step_by(widest as usize) {
         let panel = widest.min(n - p0);
         for (from, to, step) in [(0, m / TOGETHER * TOGETHER, TOGETHER), (m / TOGETHER * TOGETHER, m, 1)] {
@@ -90,19 +93,19 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
                 continue;
             }
             let name = format!("o{}_{p0}_{from}_{tile}", s.value.node.index());
-            let acc = cx.k.buffer(name, dtype, step * panel, Space::Register);
+            let acc = cx.k.buffer(name, sum, step * panel, Space::Register);
             cx.loop_("m", (Index::Const(from), Index::Const(to)), step, AxisKind::Serial, |cx, m0| {
                 let wide = AxisKind::Vector(lanes as u32);
                 let each = |cx: &mut Cx, out: bool| {
                     let m0 = m0.clone();
                     cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
                         cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
-                            let sum = (m0 + q.clone()) * n + (j.clone() + p0);
+                            let whole = (m0 + q.clone()) * n + (j.clone() + p0);
                             let at = q * panel + j;
                             if out {
-                                cx.k.store(s.acc, sum, load(acc, at));
+                                cx.k.store(s.acc, whole, load(acc, at));
                             } else {
-                                cx.k.store(acc, at, load(s.acc, sum));
+                                cx.k.store(acc, at, load(s.acc, whole));
                             }
                             Ok(())
                         })
@@ -112,7 +115,7 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
                 cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
                     cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
                         let a = of_row(cx, plan, operands[0], &first, &i, m0.clone() + q.clone())?;
-                        let a = cx.bind(dtype, a);
+                        let a = cx.bind(sum, a);
                         cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
                             let b = of_row(cx, plan, operands[1], &first, &i, j.clone() + p0)?;
                             cx.k.accumulate(ReduceOp::Sum, acc, q * panel + j, op2(ScalarOp::Mul, a, b));

@@ -15,6 +15,7 @@
 
 use super::cx::{Cx, Row};
 use super::levels::{Member, Role, members};
+use super::value::{as_type, sum_type};
 use super::{Arg, Job, LowerError, Lowered, stage};
 use crate::dim::Dim;
 use crate::dtype::DType;
@@ -43,6 +44,7 @@ pub(super) struct Sink {
     pub len: i64,
     /// The temporary of partial results, `[chunks, len]`.
     pub temp: usize,
+    /// The type in which it is taken.
     pub dtype: DType,
     pub level: usize,
 }
@@ -167,7 +169,7 @@ fn sinks(cx: &mut Cx, plan: &mut Plan, lowered: &mut Lowered, chunks: &Dim) -> R
             (Role::OuterProduct, _) => ReduceOp::Sum,
             _ => continue,
         };
-        let dtype = cx.dtype(m.value);
+        let dtype = sum_type(cx.dtype(m.value));
         let len = product(&cx.graph.shape_of(m.value));
         let Some(len) = len.as_const() else {
             return Err(cx.fault("a sum over rows of run-time width"));
@@ -202,7 +204,8 @@ fn combine(job: &Job, s: &Sink, chunks: &Dim, i: usize) -> Result<super::Call, L
             })
         })?;
         cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, vector, |cx, l| {
-            cx.k.store(out, base + l.clone(), load(acc, l));
+            let e = as_type(load(acc, l.clone()), s.dtype, cx.dtype(s.value));
+            cx.k.store(out, base + l, e);
             Ok(())
         })
     })?;

@@ -2,9 +2,10 @@
 //! Simple and right for every shape; the fast forms are in [`super::rows`] and in libraries of kernels.
 
 use super::cx::{Cx, Row};
+use super::value::{as_type, sum_type};
 use super::{Job, LowerError, Lowered};
 use crate::graph::Operand;
-use crate::nest::build::op2;
+use crate::nest::build::{load, op2};
 use crate::nest::{AxisKind, Expr, Index, Space, Split};
 use crate::ops::Op;
 use crate::plan::CsrPart;
@@ -48,18 +49,19 @@ fn reduce(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Result<Lower
     let x = job.graph.node(out.node).operands[0];
     let (from, to) = (job.graph.shape_of(x), job.graph.shape_of(out));
     let dtype = cx.dtype(out);
-    let acc = cx.k.buffer("acc", dtype, 1, Space::Register);
+    let sum = sum_type(dtype);
+    let acc = cx.k.buffer("acc", sum, 1, Space::Register);
     positions(&mut cx, &to, |cx, at| {
-        cx.k.fill(acc, op.identity(dtype));
+        cx.k.fill(acc, op.identity(sum));
         let mut kept = at.iter().cloned();
         let index: Vec<Option<Index>> =
             (0..from.len()).map(|a| if axes.contains(&a) { None } else { kept.next() }).collect();
         over(cx, &from, index, &mut |cx, index| {
-            let e = cx.value(x, index)?;
+            let e = cx.summand(x, index)?;
             cx.k.accumulate(op, acc, 0, e);
             Ok(())
         })?;
-        cx.store(out, &at, crate::nest::build::load(acc, 0))
+        cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
@@ -100,8 +102,9 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
     let dtype = cx.dtype(out);
     let lanes = i64::from(cx.target.lanes);
     let panel = lanes * 4;
-    let acc = cx.k.buffer("acc", dtype, panel, Space::Register);
-    let one = cx.k.buffer("one", dtype, 1, Space::Register);
+    let sum = sum_type(dtype);
+    let acc = cx.k.buffer("acc", sum, panel, Space::Register);
+    let one = cx.k.buffer("one", sum, 1, Space::Register);
     let n = cx.dim(&to[rank - 1]);
     positions(&mut cx, &to[..rank - 1], |cx, rows| {
         let (batch, i) = (rows[..rank - 2].to_vec(), rows[rank - 2].clone());
@@ -114,7 +117,7 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
             [batch.clone(), tail.to_vec()].concat()
         };
         let out_at = |j: Index| [rows.clone(), vec![j]].concat();
-        let zero = ReduceOp::Sum.identity(dtype);
+        let zero = ReduceOp::Sum.identity(sum);
         let panels = n.clone().floor_div(panel);
         let main = panels.clone() * panel;
         cx.loop_("p", (Index::Const(0), panels), 1, AxisKind::Serial, |cx, p| {
@@ -122,28 +125,28 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
             let wide = AxisKind::Vector(lanes as u32);
             let columns = (Index::Const(0), Index::Const(panel));
             cx.loop_("k", (Index::Const(0), depth.clone()), 1, AxisKind::Serial, |cx, k| {
-                let a = cx.value(operands[0], &a_at(&k))?;
-                let a = cx.bind(dtype, a);
+                let a = cx.summand(operands[0], &a_at(&k))?;
+                let a = cx.bind(sum, a);
                 cx.loop_("j", columns.clone(), 1, wide, |cx, j| {
-                    let b = cx.value(operands[1], &b_at(&k, p.clone() * panel + j.clone()))?;
+                    let b = cx.summand(operands[1], &b_at(&k, p.clone() * panel + j.clone()))?;
                     cx.k.accumulate(ReduceOp::Sum, acc, j, op2(ScalarOp::Mul, a, b));
                     Ok(())
                 })
             })?;
             cx.loop_("j", columns.clone(), 1, wide, |cx, j| {
-                let e = crate::nest::build::load(acc, j.clone());
+                let e = as_type(load(acc, j.clone()), sum, dtype);
                 cx.store(out, &out_at(p.clone() * panel + j), e)
             })
         })?;
         cx.loop_("j", (main, n), 1, AxisKind::Serial, |cx, j| {
             cx.k.fill(one, zero);
             cx.loop_("k", (Index::Const(0), depth), 1, AxisKind::Serial, |cx, k| {
-                let a = cx.value(operands[0], &a_at(&k))?;
-                let b = cx.value(operands[1], &b_at(&k, j.clone()))?;
+                let a = cx.summand(operands[0], &a_at(&k))?;
+                let b = cx.summand(operands[1], &b_at(&k, j.clone()))?;
                 cx.k.accumulate(ReduceOp::Sum, one, 0, op2(ScalarOp::Mul, a, b));
                 Ok(())
             })?;
-            cx.store(out, &out_at(j), crate::nest::build::load(one, 0))
+            cx.store(out, &out_at(j), as_type(load(one, 0), sum, dtype))
         })
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
@@ -193,8 +196,9 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let (indptr, indices) =
         (cx.csr_part(operands[0], CsrPart::Indptr), cx.csr_part(operands[0], CsrPart::Indices));
     let lanes = i64::from(cx.target.lanes);
-    let acc = cx.k.buffer("acc", dtype, lanes, Space::Register);
-    let one = cx.k.buffer("one", dtype, 1, Space::Register);
+    let sum = sum_type(dtype);
+    let acc = cx.k.buffer("acc", sum, lanes, Space::Register);
+    let one = cx.k.buffer("one", sum, 1, Space::Register);
     let rows = cx.dim(&csr.rows);
     let split = Split::ByPrefix { prefix: indptr, rows_per_iteration: 1 };
     cx.loop_("r", (Index::Const(0), rows), 1, AxisKind::Parallel(split), |cx, r| {
@@ -202,11 +206,11 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
         let end = cx.load_index(indptr, r.clone() + 1);
         cx.loop_("e", (first, end), 1, AxisKind::Serial, |cx, e| {
             let col = cx.load_index(indices, e.clone());
-            cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
-            cx.k.fill(one, ReduceOp::Sum.identity(dtype));
+            cx.k.fill(acc, ReduceOp::Sum.identity(sum));
+            cx.k.fill(one, ReduceOp::Sum.identity(sum));
             let term = |cx: &mut Cx, d: Index| {
-                let a = cx.value(operands[1], &[r.clone(), d.clone()])?;
-                let b = cx.value(operands[2], &[col.clone(), d])?;
+                let a = cx.summand(operands[1], &[r.clone(), d.clone()])?;
+                let b = cx.summand(operands[2], &[col.clone(), d])?;
                 Ok(op2(ScalarOp::Mul, a, b))
             };
             let blocks = width.clone().floor_div(lanes);
@@ -224,10 +228,9 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
                 cx.k.accumulate(ReduceOp::Sum, one, 0, t);
                 Ok(())
             })?;
-            let tail = crate::nest::build::load(one, 0);
-            let sum = op2(ScalarOp::Add, Expr::Lanes { op: ReduceOp::Sum, buf: acc }, tail);
+            let total = op2(ScalarOp::Add, Expr::Lanes { op: ReduceOp::Sum, buf: acc }, load(one, 0));
             let buf = cx.buffer(out, Space::Out)?;
-            cx.k.store(buf, e, sum);
+            cx.k.store(buf, e, as_type(total, sum, dtype));
             Ok(())
         })
     })?;
@@ -255,8 +258,8 @@ fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let running = k.buffer("running", crate::dtype::DType::I32, 1, Space::Register);
     k.fill(running, crate::dtype::Literal::int(crate::dtype::DType::I32, 0));
     k.for_("r", rows.clone() + 1, AxisKind::Serial, |k, r| {
-        k.accumulate(ReduceOp::Sum, running, 0, crate::nest::build::load(indptr, r.clone()));
-        k.store(indptr, r, crate::nest::build::load(running, 0));
+        k.accumulate(ReduceOp::Sum, running, 0, load(indptr, r.clone()));
+        k.store(indptr, r, load(running, 0));
     });
     // Backwards, so that equal ids keep their order: `indptr[r]` moves from the end of row `r` to its start.
     k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
@@ -275,7 +278,8 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let node = job.graph.node(out.node).clone();
     let shape = job.graph.shape_of(out);
     let dtype = cx.dtype(out);
-    let acc = cx.k.buffer("acc", dtype, 1, Space::Register);
+    let sum = sum_type(dtype);
+    let acc = cx.k.buffer("acc", sum, 1, Space::Register);
     positions(&mut cx, &shape, |cx, at| {
         let part = |transpose| match transpose {
             true => (CsrPart::TwinIndptr, CsrPart::TwinIndices),
@@ -302,11 +306,11 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
         };
         let first = cx.load_index(indptr, row.clone());
         let end = cx.load_index(indptr, row + 1);
-        cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
+        cx.k.fill(acc, ReduceOp::Sum.identity(sum));
         cx.loop_("e", (first, end), 1, AxisKind::Serial, |cx, e| {
             let mut from = at.clone();
             from[0] = cx.load_index(indices, e.clone());
-            let v = cx.value(x, &from)?;
+            let v = cx.summand(x, &from)?;
             let v = match weights {
                 None => v,
                 Some((w, transposed)) => {
@@ -316,13 +320,13 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
                     } else {
                         e
                     };
-                    op2(ScalarOp::Mul, cx.value(w, &[at])?, v)
+                    op2(ScalarOp::Mul, cx.summand(w, &[at])?, v)
                 }
             };
             cx.k.accumulate(ReduceOp::Sum, acc, 0, v);
             Ok(())
         })?;
-        cx.store(out, &at, crate::nest::build::load(acc, 0))
+        cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }

@@ -5,6 +5,7 @@ use super::cx::{Cx, Staged};
 use super::levels::{Member, Role};
 use super::products;
 use super::rows::{Plan, row_at};
+use super::value::{as_type, sum_type};
 use crate::dim::Dim;
 use crate::graph::Operand;
 use crate::nest::build::load;
@@ -248,6 +249,7 @@ fn row_scalars(cx: &mut Cx, plan: &Plan, level: usize) -> Result<(), LowerError>
         let is_sum = matches!(node.op, Op::Reduce(_));
         if is_sum && cx.graph.shape_of(node.operands[0]).len() == rows {
             let e = cx.value(node.operands[0], &index)?;
+            let e = as_type(e, cx.dtype(s.value), s.dtype);
             cx.k.accumulate(s.op, s.acc, 0, e);
         }
     }
@@ -272,7 +274,7 @@ fn row_loop(cx: &mut Cx, width: &Dim, mut list: Vec<Work>) -> Result<(), LowerEr
     };
     for w in &mut list {
         if let Work::Reduce { value, op, acc, .. } = w {
-            let dtype = cx.dtype(*value);
+            let dtype = sum_type(cx.dtype(*value));
             let buf = cx.k.buffer(format!("r{}", value.node.index()), dtype, wide, Space::Register);
             cx.k.fill(buf, op.identity(dtype));
             *acc = Some(buf);
@@ -302,7 +304,8 @@ fn row_loop(cx: &mut Cx, width: &Dim, mut list: Vec<Work>) -> Result<(), LowerEr
         match w {
             Work::Reduce { value, op, acc: Some(acc), .. } => {
                 let dtype = cx.dtype(value);
-                let e = cx.bind(dtype, Expr::Lanes { op, buf: acc });
+                let e = as_type(Expr::Lanes { op, buf: acc }, sum_type(dtype), dtype);
+                let e = cx.bind(dtype, e);
                 finish_reduce(cx, value, &row, e);
             }
             Work::Keep(value, s) => {
@@ -345,11 +348,11 @@ fn element(cx: &mut Cx, list: &[Work], d: Index, lane: Index) -> Result<(), Lowe
                 cx.k.store(s.buf, index, e);
             }
             Work::Reduce { input, op, acc: Some(acc), .. } => {
-                let e = cx.value(*input, &at)?;
+                let e = cx.summand(*input, &at)?;
                 cx.k.accumulate(*op, *acc, lane.clone(), e);
             }
             Work::Sum { input, op, acc } => {
-                let e = cx.value(*input, &at)?;
+                let e = cx.summand(*input, &at)?;
                 cx.k.accumulate(*op, *acc, d.clone(), e);
             }
             Work::Reduce { acc: None, .. } => return Err(cx.fault("a reduction without accumulator")),
@@ -368,6 +371,7 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let row = cx.row.clone().ok_or_else(|| cx.fault("no row"))?;
     let r = row.flat.clone();
     let dtype = cx.dtype(value);
+    let sum = sum_type(dtype);
     let (indptr, indices, x, r) = match &node.op {
         Op::Spmm(op) => {
             let (p, i) = parts(op.transpose);
@@ -411,12 +415,12 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let most = panel_of(cx);
     for p0 in (0..s.width).step_by(most as usize) {
         let panel = most.min(s.width - p0);
-        let direct = !s.tiled && s.width <= most;
+        let direct = !s.tiled && s.width <= most && sum == dtype;
         let acc = match direct {
             true => s.buf,
-            false => cx.k.buffer(format!("e{}_{p0}", value.node.index()), dtype, panel, Space::Register),
+            false => cx.k.buffer(format!("e{}_{p0}", value.node.index()), sum, panel, Space::Register),
         };
-        cx.k.fill(acc, ReduceOp::Sum.identity(dtype));
+        cx.k.fill(acc, ReduceOp::Sum.identity(sum));
         cx.loop_("e", (first.clone(), end.clone()), 1, AxisKind::Serial, |cx, e| {
             if let Some(table) = table
                 && ahead > 0
@@ -447,15 +451,15 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
                     } else {
                         e.clone()
                     };
-                    let v = cx.value(w, &[at])?;
-                    Some(cx.bind(dtype, v))
+                    let v = cx.summand(w, &[at])?;
+                    Some(cx.bind(sum, v))
                 }
             };
             let kind = if panel == 1 { AxisKind::Unroll } else { AxisKind::Vector(lanes) };
             cx.loop_("d", (Index::Const(0), Index::Const(panel)), 1, kind, |cx, d| {
                 let at: Vec<Index> =
                     if scalar { vec![col.clone()] } else { vec![col.clone(), d.clone() + p0] };
-                let v = cx.value(x, &at)?;
+                let v = cx.summand(x, &at)?;
                 let v = match weight {
                     Some(w) => Expr::Op(ScalarOp::Mul, vec![w, v]),
                     None => v,
@@ -468,7 +472,8 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
             let base = if s.tiled { row.in_tile.clone() * s.width } else { Index::Const(0) };
             let kind = AxisKind::Vector(lanes);
             cx.loop_("d", (Index::Const(0), Index::Const(panel)), 1, kind, |cx, d| {
-                cx.k.store(s.buf, base + (d.clone() + p0), load(acc, d));
+                let e = as_type(load(acc, d.clone()), sum, dtype);
+                cx.k.store(s.buf, base + (d + p0), e);
                 Ok(())
             })?;
         }

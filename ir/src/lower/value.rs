@@ -32,6 +32,20 @@ pub fn is_free(op: &Op) -> bool {
     }
 }
 
+/// The type in which elements of a type are added up: f32 for narrower floats, of which a running sum soon
+/// takes no more.
+pub(super) fn sum_type(dtype: DType) -> DType {
+    match dtype {
+        DType::Bf16 | DType::F16 => DType::F32,
+        other => other,
+    }
+}
+
+/// A value of one type as one of another.
+pub(super) fn as_type(e: Expr, from: DType, to: DType) -> Expr {
+    if from == to { e } else { Expr::Cast(to, Box::new(e)) }
+}
+
 impl Cx<'_> {
     /// The expression of a value at an index, one position an axis.
     pub fn value(&mut self, o: Operand, at: &[Index]) -> Result<Expr, LowerError> {
@@ -136,6 +150,12 @@ impl Cx<'_> {
             return Ok(e);
         }
         Ok(e)
+    }
+
+    /// A value in the type in which values of its type are added up.
+    pub fn summand(&mut self, o: Operand, at: &[Index]) -> Result<Expr, LowerError> {
+        let dtype = self.dtype(o);
+        Ok(as_type(self.value(o, at)?, dtype, sum_type(dtype)))
     }
 
     /// The row that an id names, bound once a scope.

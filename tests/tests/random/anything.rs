@@ -24,3 +24,18 @@ proptest! {
         check(&graph.with_gradients(), 1e-4)?;
     }
 }
+
+proptest! {
+    #![proptest_config(cases(20))]
+
+    /// Every op rounds to the format; sums are as exact as in f32.
+    #[test]
+    fn bf16(graph in graphs(Options { floats: vec![DType::Bf16], ..Options::default() })) {
+        check(&graph, 4e-2)?;
+    }
+
+    #[test]
+    fn f16(graph in graphs(Options { floats: vec![DType::F16], ..Options::default() })) {
+        check(&graph, 5e-3)?;
+    }
+}

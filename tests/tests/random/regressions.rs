@@ -183,3 +183,71 @@ fn neighbours_of_an_updated_element_are_read_before_it_is_written() {
         &[],
     );
 }
+
+#[test]
+fn a_stored_broadcast_along_the_rows_is_no_work_of_the_row() {
+    holds(
+        "graph g {
+            dim b: 0..=40
+            param x: f32[b, 31]
+            data w: f32[31, 1]
+            %0 = matmul(x, w) {transpose = [0, 0]} : f32[b, 1]
+            %1 = fill() {value = 0.03125:f32, shape = [b, 1]} : f32[b, 1]
+            %2 = mul(%0, %1) : f32[b, 1]
+            %3 = reduce(%2) {op = max, axes = [1]} : f32[b]
+            %4 = broadcast(%3) {shape = [b, b], axes = [1]} : f32[b, b]
+            output y = %4
+        }",
+        &[("b", 5)],
+    );
+}
+
+/// Sums of thousands of 16-bit floats are as exact as the format, not as a running sum in it.
+#[test]
+fn long_sums_of_narrow_floats() {
+    for dtype in ["bf16", "f16"] {
+        let text = "graph g {
+            dim e: 0..=40000
+            data x: T[3000]
+            data y: T[7, 3000]
+            data z: T[3000, 7]
+            data ids: i32[3000]
+            data csr: csr[4, 3000; e]
+            %0 = abs(x) : T[3000]
+            %1 = reduce(%0) {op = sum, axes = [0]} : T[]
+            %2 = abs(y) : T[7, 3000]
+            %3 = reduce(%2) {op = sum, axes = [1]} : T[7]
+            %4 = abs(z) : T[3000, 7]
+            %5 = reduce(%4) {op = sum, axes = [0]} : T[7]
+            %6 = matmul(%2, %4) {transpose = [0, 0]} : T[7, 7]
+            %7 = matmul(%4, %4) {transpose = [1, 0]} : T[7, 7]
+            %8 = spmm(csr, %4) {transpose = 0, weighted = 0} : T[4, 7]
+            %9 = scatter_rows(ids, %4) {rows = [3]} : T[3, 7]
+            output a = %1
+            output b = %3
+            output c = %5
+            output d = %6
+            output e = %7
+            output f = %8
+            output g = %9
+        }";
+        let text = text.replace('T', dtype);
+        let graph = latentc_ir::graph::parse::parse("regression", &text).unwrap_or_else(|d| panic!("{d}"));
+        check(&with_inputs(graph, &[]), 0.01).unwrap_or_else(|e| panic!("{e}"));
+    }
+}
+
+#[test]
+fn kernels_made_by_hand_find_values_in_the_inputs_that_they_update() {
+    runs(
+        "graph g {
+            dim m: 1..=64
+            state x: f32[m, 3]
+            %0 = softmax(x) : f32[m, 3]
+            %1, %2 = top_k(%0) {k = 1} : f32[m, 1], i32[m, 1]
+            output y = %1
+            update x = %0
+        }",
+        &[("m", 7)],
+    );
+}

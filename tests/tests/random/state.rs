@@ -172,7 +172,11 @@ impl Kept {
 
     fn any(&mut self) -> Operand {
         // Old and new values alike.
-        let at = if self.make.one_in(2) { self.make.below(self.names.len()) } else { self.make.below(self.pool.len()) };
+        let at = if self.make.one_in(2) {
+            self.make.below(self.names.len())
+        } else {
+            self.make.below(self.pool.len())
+        };
         self.pool[at]
     }
 
@@ -301,5 +305,8 @@ fn kept_values_are_swapped_and_given_out() {
             given += usize::from(g.outputs.iter().any(|(_, o)| o == value));
         }
     }
-    assert!([swapped, old, shared, given].iter().all(|count| *count > 10), "{swapped} {old} {shared} {given}");
+    assert!(
+        [swapped, old, shared, given].iter().all(|count| *count > 10),
+        "{swapped} {old} {shared} {given}"
+    );
 }

@@ -117,18 +117,25 @@ pub fn simulated(graph: &RandomGraph, how: &How) -> Result<Results, TestCaseErro
     Ok(Results { outputs: run.outputs, kept: run.updates })
 }
 
-/// By this processor.
-pub fn compiled(graph: &RandomGraph, how: &How, threads: usize) -> Result<Results, TestCaseError> {
+/// By this processor, with each number of threads.
+pub fn compiled(graph: &RandomGraph, how: &How, threads: &[usize]) -> Result<Vec<Results>, TestCaseError> {
     let program = how.plan(&graph.graph)?;
-    let mut session = session(&program, threads)?;
-    let mut store = Store::new();
-    give(&mut session, &mut store, graph)?;
-    session.run(&mut store).map_err(fail)?;
-    results(&session, &store, &program)
+    let mut all = vec![];
+    for mut session in sessions(&program, threads)? {
+        let mut store = Store::new();
+        give(&mut session, &mut store, graph)?;
+        session.run(&mut store).map_err(fail)?;
+        all.push(results(&session, &store, &program)?);
+    }
+    Ok(all)
 }
 
-pub fn session(program: &Program, threads: usize) -> Result<Session, TestCaseError> {
-    Session::cpu(program, &Options { threads, cache: Cache::Off }).map_err(fail)
+/// Sessions with each number of threads: the first compiles, the others take its kernels from a cache.
+pub fn sessions(program: &Program, threads: &[usize]) -> Result<Vec<Session>, TestCaseError> {
+    let folder = tempfile::tempdir().map_err(fail)?;
+    let cache = || Cache::Dir(folder.path().to_owned());
+    let session = |threads: &usize| Session::cpu(program, &Options { threads: *threads, cache: cache() });
+    threads.iter().map(|t| session(t).map_err(fail)).collect()
 }
 
 /// Gives a session the inputs of a graph; what is kept goes to the store.
@@ -251,11 +258,10 @@ pub fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
     for how in [How::usual(), How::plain(), How::narrow(false), How::narrow(true)] {
         same(&format!("{how:?}"), &expected, &simulated(graph, &how)?, tolerance)?;
     }
-    let one = compiled(graph, &How::usual(), 1)?;
-    same("compiled", &expected, &one, tolerance)?;
-    for threads in [2, 3] {
-        identical(&format!("{threads} threads"), &one, &compiled(graph, &How::usual(), threads)?)?;
-    }
+    let all = compiled(graph, &How::usual(), &[1, 2, 3])?;
+    same("compiled", &expected, &all[0], tolerance)?;
+    identical("2 threads", &all[0], &all[1])?;
+    identical("3 threads", &all[0], &all[2])?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ pub mod make;
 
 use crate::cases;
 use crate::harness::{
-    How, check, fail, give, identical, interpreted, of_other_sizes, results, same, session,
+    How, check, fail, give, identical, interpreted, of_other_sizes, results, same, sessions,
 };
 use latentc_backends::Store;
 use latentc_ir::testing::RandomGraph;
@@ -73,7 +73,7 @@ proptest! {
     #[test]
     fn sizes_that_change(graph in training(5), sizes in (any::<u32>(), any::<u32>())) {
         let program = How::usual().plan(&graph.graph)?;
-        let mut session = session(&program, 2)?;
+        let mut session = sessions(&program, &[2])?.remove(0);
         let resized = [sizes.0, sizes.1].map(|seed| of_other_sizes(&graph.graph, seed));
         let mut seen = vec![];
         for graph in [&resized[0], &resized[1], &resized[0]] {

@@ -284,6 +284,6 @@ fn ids_are_refused_whatever_they_name() {
     let mut graph = with_inputs(graph(text), &[]);
     graph.inputs[0].1 = Value::Tensor(Array::from_slice(&[2], &[3i32, 9]));
     interpreted(&graph).expect_err("an id beyond the table");
-    let error = compiled(&graph, &How::usual(), 1).expect_err("the same id");
+    let error = compiled(&graph, &How::usual(), &[1]).expect_err("the same id");
     assert!(error.to_string().contains("9"), "{error}");
 }

@@ -2,7 +2,7 @@
 //! given out, updated through every kind of op that reads other elements than it writes.
 
 use crate::cases;
-use crate::harness::{How, Results, fail, give, identical, interpreted, results, same, session, simulated};
+use crate::harness::{How, Results, fail, give, identical, interpreted, results, same, sessions, simulated};
 use crate::layers::make::Make;
 use latentc_backends::Store;
 use latentc_ir::array::Array;
@@ -259,8 +259,7 @@ pub fn check_runs(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseErr
     }
     let program = How::usual().plan(&graph.graph)?;
     let mut runs: Vec<Vec<Results>> = vec![];
-    for threads in [1, 2] {
-        let mut session = session(&program, threads)?;
+    for mut session in sessions(&program, &[1, 2])? {
         let mut store = Store::new();
         give(&mut session, &mut store, graph)?;
         let mut all = vec![];

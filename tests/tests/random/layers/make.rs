@@ -63,7 +63,8 @@ impl Make {
             Dim::symbol(name, [0, value][random.below(2) as usize] as i64, hi as i64)
         };
         let rows = [dim("n", n), dim("b", b)];
-        let mut make = Make { g: Graph::new("layers"), random, inputs: vec![], pool: vec![], dims, wild: false, rows };
+        let mut make =
+            Make { g: Graph::new("layers"), random, inputs: vec![], pool: vec![], dims, wild: false, rows };
         // Every symbol is the size of an input.
         for rows in make.rows.clone() {
             make.matrix(rows);
@@ -141,8 +142,12 @@ impl Make {
 
     /// A new input of these rows.
     pub fn matrix(&mut self, rows: Dim) -> Entry {
-        let width = self.width(self.size(&rows));
-        self.input(DType::F32, [rows, width.into()].into_iter().collect())
+        let width = match self.rows[1].clone() {
+            // Now and then of run-time width.
+            b if self.pool.len() > 1 && self.one_in(8) => b,
+            _ => self.width(self.size(&rows)).into(),
+        };
+        self.input(DType::F32, [rows, width].into_iter().collect())
     }
 
     /// A value of a shape: of the pool, or a new input.

@@ -2,7 +2,7 @@
 
 use latentc_backends::cpu::Isa;
 use latentc_backends::{Cache, Options, Session, Store};
-use latentc_ir::array::{Array, Value};
+use latentc_ir::array::{Array, CsrArray, Value};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::{Graph, InputKind, NodeId};
@@ -269,11 +269,12 @@ pub fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
 /// Dims that count the entries of a pattern get their values from it.
 pub fn with_inputs(graph: Graph, dims: &[(&str, usize)]) -> RandomGraph {
     let dims = dims.iter().map(|(name, value)| ((*name).to_owned(), *value as i64)).collect();
-    given(graph, dims, 1)
+    given(graph, dims, 1).expect("rows for the ids to name")
 }
 
-/// A graph on other inputs, of sizes within the ranges of its dims but not above 64 where these allow it.
-pub fn of_other_sizes(graph: &Graph, seed: u32) -> RandomGraph {
+/// A graph on other inputs, of sizes within the ranges of its dims but not above 64 where these allow it. `None` where ids
+/// have no row to name.
+pub fn of_other_sizes(graph: &Graph, seed: u32) -> Option<RandomGraph> {
     let mut random = Stream::new(seed.into(), 2, 0);
     let mut dims = BTreeMap::new();
     for node in graph.inputs() {
@@ -292,7 +293,12 @@ pub fn of_other_sizes(graph: &Graph, seed: u32) -> RandomGraph {
     given(graph.clone(), dims, seed)
 }
 
-fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> RandomGraph {
+/// A pattern of the same sizes without entries.
+fn empty(csr: CsrArray) -> CsrArray {
+    CsrArray::from_edges(csr.rows, csr.cols, vec![]).unwrap_or(csr)
+}
+
+fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> Option<RandomGraph> {
     let bounds = plan::bounds::bounds(&graph);
     let mut random = Stream::new(seed.into(), 1, 0);
     let size = |dim: &Dim, dims: &BTreeMap<String, i64>| {
@@ -304,6 +310,7 @@ fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> RandomGrap
             && let Type::Csr(c) = &input.ty
         {
             let csr = random_pattern(&mut random, size(&c.rows, &dims), size(&c.cols, &dims), c.symmetric);
+            let csr = if (csr.nnz() as i64) <= c.nnz.upper() { csr } else { empty(csr) };
             if let [nnz] = c.nnz.symbols().as_slice() {
                 dims.insert(nnz.name.clone(), csr.indices.len() as i64);
             }
@@ -320,6 +327,9 @@ fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> RandomGrap
                 Value::Tensor(match bounds.get(node) {
                     Some(bound) => {
                         let (count, bound) = (shape.iter().product(), size(bound, &dims));
+                        if count > 0 && bound == 0 {
+                            return None;
+                        }
                         random_ids(&mut random, count, bound).reshaped(&shape)
                     }
                     None => random_array(&mut random, t.dtype, &shape),
@@ -329,5 +339,5 @@ fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> RandomGrap
         };
         inputs.push((input.name.clone(), value));
     }
-    RandomGraph { graph, inputs }
+    Some(RandomGraph { graph, inputs })
 }

@@ -66,6 +66,7 @@ pub const TABLE: &[Block] = &[
     wide,
     numbers,
     ngcf,
+    propagate,
     score,
 ];
 
@@ -544,6 +545,33 @@ fn ngcf(m: &mut Make) -> Option<()> {
     let slope = m.g.scale(y, 0.25);
     let y = m.map(ScalarOp::Max, &[y, slope]);
     m.push(y, x.bound * k as f64 * (2.0 * w.bound + x.bound * v.bound) + bias.bound);
+    Some(())
+}
+
+/// Layers of a light graph convolution: sums over neighbours, rows scaled before and after, all layers added.
+fn propagate(m: &mut Make) -> Option<()> {
+    let x = m.rows_of_any();
+    let s = m.shape(x.o);
+    let (csr, most) = m.pattern(s[0].clone(), s[0].clone(), true);
+    let scale = if m.one_in(2) {
+        m.value(&s[..1])
+    } else {
+        let degree = m.g.emit(CsrDegree { transpose: false }, &[csr]);
+        let degree = m.g.cast(degree, DType::F32);
+        let degree = m.positive(degree, 1.0);
+        Entry { o: m.map(ScalarOp::Rsqrt, &[degree]), bound: 1.0 }
+    };
+    let rows = m.g.emit(Broadcast { shape: s, axes: Axes::from_slice(&[0]) }, &[scale.o]);
+    let (mut layer, mut sum, mut bound) = (x.o, x.o, x.bound);
+    for _ in 0..1 + m.below(3) {
+        let before = m.map(ScalarOp::Mul, &[rows, layer]);
+        let next = m.g.emit(Spmm { transpose: false, weighted: false }, &[csr, before]);
+        let next = m.g.scale(next, 0.0625 / most);
+        layer = m.map(ScalarOp::Mul, &[next, rows]);
+        sum = m.map(ScalarOp::Add, &[sum, layer]);
+        bound += x.bound;
+    }
+    m.push(sum, bound);
     Some(())
 }
 

@@ -212,8 +212,9 @@ impl Make {
         let most = most(&csr.indptr).max(most(&twin.indptr)).max(1);
         let name = format!("csr{}", self.inputs.len());
         let symbol = format!("nnz{}", self.inputs.len());
-        let nnz = Dim::symbol(symbol.clone(), 0, 1 << 16);
-        self.dims.insert(symbol, csr.indices.len() as i64);
+        let entries = csr.indices.len() as i64;
+        let nnz = Dim::symbol(symbol.clone(), 0, self.one_of(&[entries.max(1), 2 * entries + 3, 1 << 16]));
+        self.dims.insert(symbol, entries);
         let ty = Type::Csr(CsrType { rows, cols, nnz, symmetric });
         let o = self.new_input(&name, InputKind::Data, ty, Value::Csr(Arc::new(csr)));
         (o, f64::from(most))

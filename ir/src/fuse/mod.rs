@@ -153,7 +153,8 @@ pub(crate) struct Group {
     pub nodes: Vec<NodeId>,
 }
 
-fn live_nodes(graph: &Graph) -> FxHashSet<NodeId> {
+/// What outputs and updates need.
+pub(crate) fn live_nodes(graph: &Graph) -> FxHashSet<NodeId> {
     let mut live = FxHashSet::default();
     let mut stack: Vec<NodeId> = graph.results().map(|o| o.node).collect();
     while let Some(n) = stack.pop() {

@@ -7,6 +7,9 @@ use crate::types::Shape;
 use crate::types::shape_text;
 
 /// `(table [rows, ..], ids i32 [n..]) -> [n.., ..]`. An id outside `0..rows` is an error of the data.
+///
+/// A compiled program checks ids that it is given, before it runs; ids that it computes it keeps within the table
+/// where the interpreter has an error.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct GatherRows;
 

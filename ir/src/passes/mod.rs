@@ -126,7 +126,16 @@ pub fn regions(graph: &Graph, options: &Options) -> Fusion {
 
 /// A graph as a program.
 pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
-    let graph = optimise(graph, options)?;
-    let fusion = regions(&graph, options);
-    plan::build(&graph, fusion.regions, options.target, options.library)
+    let optimised = optimise(graph, options)?;
+    let fusion = regions(&optimised, options);
+    let mut program = plan::build(&optimised, fusion.regions, options.target, options.library)?;
+    // Ids must be in bounds also where a rule has done away with what they name.
+    let bounds = plan::bounds::bounds(graph);
+    for (input, node) in program.inputs.iter_mut().zip(graph.inputs()) {
+        if let Some(asked) = bounds.get(node) {
+            let bound = input.bound.as_ref().map_or_else(|| asked.clone(), |b| plan::bounds::least(b, asked));
+            input.bound = Some(bound);
+        }
+    }
+    Ok(program)
 }

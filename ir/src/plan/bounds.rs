@@ -5,23 +5,25 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::ops::Op;
 use rustc_hash::FxHashMap;
 
-/// For every integer data input that is used as row numbers: the number of rows, the least of all uses.
-/// A run checks its elements once against it.
+/// For every integer input that is used as row numbers by what outputs and updates need: the number of rows,
+/// the least of all uses. A run checks its elements once against it.
 pub fn bounds(graph: &Graph) -> FxHashMap<NodeId, Dim> {
     let mut found: FxHashMap<NodeId, Dim> = FxHashMap::default();
-    for n in graph.topological() {
+    let live = crate::fuse::live_nodes(graph);
+    for n in graph.topological().into_iter().filter(|n| live.contains(n)) {
         let Some((position, rows)) = ids_of(graph, n) else { continue };
         let ids = graph.node(n).operands[position];
         for input in inputs_behind(graph, ids).unwrap_or_default() {
-            let least = match found.get(&input) {
-                Some(old) if old.le(&rows) == Proof::True => old.clone(),
-                Some(old) => old.min_of(&rows),
-                None => rows.clone(),
-            };
+            let least = found.get(&input).map_or_else(|| rows.clone(), |old| least(old, &rows));
             found.insert(input, least);
         }
     }
     found
+}
+
+/// The lesser of two bounds.
+pub(crate) fn least(a: &Dim, b: &Dim) -> Dim {
+    if a.le(b) == Proof::True { a.clone() } else { a.min_of(b) }
 }
 
 /// The position of the operand of a node that holds row numbers, and how many rows there are.
@@ -41,12 +43,13 @@ pub(crate) fn ids_of(graph: &Graph, n: NodeId) -> Option<(usize, Dim)> {
     }
 }
 
-/// The inputs that ids come from, where they are moved and never computed.
+/// The inputs that ids come from, where they are moved and never computed, all of them: of an input that is
+/// cut, the rest may be anything.
 fn inputs_behind(graph: &Graph, ids: Operand) -> Option<Vec<NodeId>> {
     let node = graph.node(ids.node);
     match &node.op {
         Op::Input(_) => Some(vec![ids.node]),
-        Op::Concat(_) | Op::Reshape(_) | Op::Slice(_) | Op::Permute(_) | Op::Broadcast(_) => {
+        Op::Concat(_) | Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) => {
             let mut all = vec![];
             for o in &node.operands {
                 all.extend(inputs_behind(graph, *o)?);

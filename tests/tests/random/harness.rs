@@ -18,6 +18,7 @@ use latentc_ir::testing::{
 use latentc_ir::types::Type;
 use latentc_kernels::Kernels;
 use proptest::prelude::TestCaseError;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a run gives: outputs, and everything that is kept, after it.
@@ -259,27 +260,61 @@ pub fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
 }
 
 /// A graph with random values for its inputs: ids below their bounds, patterns of about two entries a row.
-/// Dims that only count the entries of a pattern get their values from it.
+/// Dims that count the entries of a pattern get their values from it.
 pub fn with_inputs(graph: Graph, dims: &[(&str, usize)]) -> RandomGraph {
+    let dims = dims.iter().map(|(name, value)| ((*name).to_owned(), *value as i64)).collect();
+    given(graph, dims, 1)
+}
+
+/// A graph on other inputs, of sizes within the ranges of its dims but not above 64 where these allow it.
+pub fn of_other_sizes(graph: &Graph, seed: u32) -> RandomGraph {
+    let mut random = Stream::new(seed.into(), 2, 0);
+    let mut dims = BTreeMap::new();
+    for node in graph.inputs() {
+        let sizes: Vec<Dim> = match &graph.node(*node).types[0] {
+            Type::Tensor(t) => t.shape.to_vec(),
+            Type::Csr(c) => vec![c.rows.clone(), c.cols.clone()],
+            Type::RowSparse(_) => vec![],
+        };
+        for symbol in sizes.iter().flat_map(Dim::symbols).filter(|s| !s.name.starts_with("nnz")) {
+            // Not none: ids must have rows to name.
+            let (lo, hi) = (symbol.lo.max(1).min(symbol.hi), symbol.hi.min(symbol.lo.max(64)));
+            let value = lo + i64::from(random.below((hi - lo + 1) as u32));
+            dims.entry(symbol.name.clone()).or_insert(value);
+        }
+    }
+    given(graph.clone(), dims, seed)
+}
+
+fn given(graph: Graph, mut dims: BTreeMap<String, i64>, seed: u32) -> RandomGraph {
     let bounds = plan::bounds::bounds(&graph);
-    let mut random = Stream::new(1, 0, 0);
-    let size = |dim: &Dim| {
-        let value = |name: &str| dims.iter().find(|(n, _)| *n == name).map(|(_, v)| *v as i64);
-        dim.eval(&value).unwrap_or_else(|| panic!("no value for {dim}")) as usize
+    let mut random = Stream::new(seed.into(), 1, 0);
+    let size = |dim: &Dim, dims: &BTreeMap<String, i64>| {
+        dim.eval(&|name| dims.get(name).copied()).unwrap_or_else(|| panic!("no value for {dim}")) as usize
     };
+    let mut patterns = BTreeMap::new();
+    for node in graph.inputs() {
+        if let Op::Input(input) = &graph.node(*node).op
+            && let Type::Csr(c) = &input.ty
+        {
+            let csr = random_pattern(&mut random, size(&c.rows, &dims), size(&c.cols, &dims), c.symmetric);
+            if let [nnz] = c.nnz.symbols().as_slice() {
+                dims.insert(nnz.name.clone(), csr.indices.len() as i64);
+            }
+            patterns.insert(input.name.clone(), Value::Csr(Arc::new(csr)));
+        }
+    }
     let mut inputs = vec![];
     for node in graph.inputs() {
         let Op::Input(input) = &graph.node(*node).op else { continue };
         let value = match &input.ty {
-            Type::Csr(c) => {
-                let csr = random_pattern(&mut random, size(&c.rows), size(&c.cols), c.symmetric);
-                Value::Csr(Arc::new(csr))
-            }
+            Type::Csr(_) => patterns[&input.name].clone(),
             Type::Tensor(t) => {
-                let shape: Vec<usize> = t.shape.iter().map(size).collect();
+                let shape: Vec<usize> = t.shape.iter().map(|d| size(d, &dims)).collect();
                 Value::Tensor(match bounds.get(node) {
                     Some(bound) => {
-                        random_ids(&mut random, shape.iter().product(), size(bound)).reshaped(&shape)
+                        let (count, bound) = (shape.iter().product(), size(bound, &dims));
+                        random_ids(&mut random, count, bound).reshaped(&shape)
                     }
                     None => random_array(&mut random, t.dtype, &shape),
                 })

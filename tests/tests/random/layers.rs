@@ -5,7 +5,10 @@ mod blocks;
 pub mod make;
 
 use crate::cases;
-use crate::harness::check;
+use crate::harness::{
+    How, check, fail, give, identical, interpreted, of_other_sizes, results, same, session,
+};
+use latentc_backends::Store;
 use latentc_ir::testing::RandomGraph;
 use make::Make;
 use proptest::collection::vec;
@@ -38,12 +41,50 @@ fn training(steps: usize) -> impl Strategy<Value = RandomGraph> {
     )
 }
 
+/// Programs whose inputs hold NaN, infinities and zeros of both signs. NaN must be where the interpreter has
+/// it and nowhere else, infinities equal; its bits and the sign of zero are free.
+fn wild(steps: usize) -> impl Strategy<Value = RandomGraph> {
+    (0..make::SIZES.len(), any::<u32>(), vec((any::<u16>(), any::<u32>()), 1..=steps)).prop_map(
+        |(size, seed, steps)| {
+            let mut make = Make::new(size, seed);
+            make.wild = true;
+            for (block, seed) in steps {
+                make.step(block, seed);
+            }
+            make.finish()
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
     fn forward(graph in layers(12)) {
         check(&graph, 1e-4)?;
+    }
+
+    #[test]
+    fn special_values(graph in wild(8)) {
+        check(&graph, 1e-4)?;
+    }
+
+    /// One session with inputs of other sizes, and of the first again.
+    #[test]
+    fn sizes_that_change(graph in training(5), sizes in (any::<u32>(), any::<u32>())) {
+        let program = How::usual().plan(&graph.graph)?;
+        let mut session = session(&program, 2)?;
+        let resized = [sizes.0, sizes.1].map(|seed| of_other_sizes(&graph.graph, seed));
+        let mut seen = vec![];
+        for graph in [&resized[0], &resized[1], &resized[0]] {
+            let mut store = Store::new();
+            give(&mut session, &mut store, graph)?;
+            session.run(&mut store).map_err(fail)?;
+            let found = results(&session, &store, &program)?;
+            same("compiled", &interpreted(graph)?, &found, 1e-4)?;
+            seen.push(found);
+        }
+        identical("the same sizes again", &seen[0], &seen[2])?;
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! What random programs have found: one small program each, named for what was wrong.
 
-use crate::harness::{check, with_inputs};
+use crate::harness::{How, check, compiled, interpreted, with_inputs};
 use crate::state::check_runs;
+use latentc_ir::array::{Array, Value};
+use latentc_ir::graph::Graph;
+
+fn graph(text: &str) -> Graph {
+    latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"))
+}
 
 /// A program from text, on inputs of its own choice, with these dims.
 fn holds(text: &str, dims: &[(&str, usize)]) {
-    let graph = latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"));
-    let graph = with_inputs(graph, dims);
+    let graph = with_inputs(graph(text), dims);
     check(&graph, 1e-4).unwrap_or_else(|e| panic!("{e}"));
     check(&graph.with_gradients(), 1e-4).unwrap_or_else(|e| panic!("with gradients: {e}"));
 }
 
 /// As [`holds`], three runs that follow each other.
 fn runs(text: &str, dims: &[(&str, usize)]) {
-    let graph = latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"));
-    check_runs(&with_inputs(graph, dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
+    check_runs(&with_inputs(graph(text), dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// A sum of a whole input, in a region of its own.
@@ -232,8 +236,7 @@ fn long_sums_of_narrow_floats() {
             output g = %9
         }";
         let text = text.replace('T', dtype);
-        let graph = latentc_ir::graph::parse::parse("regression", &text).unwrap_or_else(|d| panic!("{d}"));
-        check(&with_inputs(graph, &[]), 0.01).unwrap_or_else(|e| panic!("{e}"));
+        check(&with_inputs(graph(&text), &[]), 0.01).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
@@ -250,4 +253,37 @@ fn kernels_made_by_hand_find_values_in_the_inputs_that_they_update() {
         }",
         &[("m", 7)],
     );
+}
+
+#[test]
+fn ids_that_are_cut_away_may_be_anything() {
+    let text = "graph g {
+        data ids: i32[4]
+        param x: f32[9, 3]
+        param y: f32[2, 3]
+        %0 = slice(ids) {axis = 0, range = [0, 2], step = 1} : i32[2]
+        %1 = slice(ids) {axis = 0, range = [2, 3], step = 1} : i32[1]
+        %2 = gather_rows(x, %0) : f32[2, 3]
+        %3 = gather_rows(y, %1) : f32[1, 3]
+        output a = %2
+        output b = %3
+    }";
+    let mut graph = with_inputs(graph(text), &[]);
+    graph.inputs[0].1 = Value::Tensor(Array::from_slice(&[4], &[8i32, 7, 1, -5]));
+    check(&graph, 0.0).unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn ids_are_refused_whatever_they_name() {
+    let text = "graph g {
+        data ids: i32[2]
+        %0 = fill() {value = 0.5:f32, shape = [9, 3]} : f32[9, 3]
+        %1 = gather_rows(%0, ids) : f32[2, 3]
+        output y = %1
+    }";
+    let mut graph = with_inputs(graph(text), &[]);
+    graph.inputs[0].1 = Value::Tensor(Array::from_slice(&[2], &[3i32, 9]));
+    interpreted(&graph).expect_err("an id beyond the table");
+    let error = compiled(&graph, &How::usual(), 1).expect_err("the same id");
+    assert!(error.to_string().contains("9"), "{error}");
 }

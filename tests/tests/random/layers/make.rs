@@ -41,6 +41,8 @@ pub struct Make {
     inputs: Vec<(String, Value)>,
     pool: Vec<Entry>,
     dims: BTreeMap<String, i64>,
+    /// Whether inputs hold NaN, infinities and zeros of both signs now and then.
+    pub wild: bool,
     /// Rows of nodes, rows of a batch.
     pub rows: [Dim; 2],
 }
@@ -61,7 +63,7 @@ impl Make {
             Dim::symbol(name, [0, value][random.below(2) as usize] as i64, hi as i64)
         };
         let rows = [dim("n", n), dim("b", b)];
-        let mut make = Make { g: Graph::new("layers"), random, inputs: vec![], pool: vec![], dims, rows };
+        let mut make = Make { g: Graph::new("layers"), random, inputs: vec![], pool: vec![], dims, wild: false, rows };
         // Every symbol is the size of an input.
         for rows in make.rows.clone() {
             make.matrix(rows);
@@ -153,7 +155,15 @@ impl Make {
     pub fn input(&mut self, dtype: DType, shape: Shape) -> Entry {
         let kind = self.one_of(&[InputKind::Data, InputKind::Param, InputKind::Param, InputKind::State]);
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
-        let value = Value::Tensor(random_array(&mut self.random, dtype, &sizes));
+        let mut value = random_array(&mut self.random, dtype, &sizes);
+        if self.wild && dtype.is_float() && self.one_in(3) {
+            for _ in 0..value.len().div_ceil(64) {
+                let edges = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42];
+                let (at, edge) = (self.below(value.len()), self.one_of(&edges));
+                value.set(at, Literal::float(dtype, edge));
+            }
+        }
+        let value = Value::Tensor(value);
         let o = self.new_input(&format!("x{}", self.inputs.len()), kind, Type::tensor(dtype, shape), value);
         let entry = Entry { o, bound: 2.0 };
         self.pool.push(entry.clone());

@@ -17,7 +17,7 @@ pub mod top_k;
 
 pub use library::Kernels;
 pub use machine::Machine;
-pub use schedule::{Arg, Schedule, Step, Temp, size};
+pub use schedule::{Arg, Schedule, Step, Temp};
 pub use score_top_k::score_top_k;
 pub use segments::segments;
 pub use tile::{Tile, heights, row_tiles, tile_product};

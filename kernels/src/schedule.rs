@@ -1,9 +1,8 @@
 //! What a schedule is made of: kernels, the parameters they are called with, and temporaries.
 
-use latentc_ir::dim::{Dim, DimAlgebra, Symbol};
+use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
-use latentc_ir::nest::build::KernelBuilder;
-use latentc_ir::nest::{Index, Kernel};
+use latentc_ir::nest::Kernel;
 use latentc_ir::plan::CsrPart;
 
 /// Kernels to be launched one after the other.
@@ -49,33 +48,4 @@ pub enum Arg {
     Result(usize),
     /// The temporary of this position.
     Temp(usize),
-}
-
-/// A size as an index of the kernel: its symbols become dims of the kernel.
-pub fn size(k: &mut KernelBuilder, dim: &Dim) -> Index {
-    struct Sizes<'a>(&'a mut KernelBuilder);
-    impl DimAlgebra<Index> for Sizes<'_> {
-        fn constant(&mut self, value: i64) -> Index {
-            Index::Const(value)
-        }
-        fn symbol(&mut self, symbol: &Symbol) -> Index {
-            self.0.dim(&symbol.name)
-        }
-        fn add(&mut self, a: Index, b: Index) -> Index {
-            a + b
-        }
-        fn mul(&mut self, a: Index, b: Index) -> Index {
-            a * b
-        }
-        fn floor_div(&mut self, a: Index, b: Index) -> Index {
-            a.floor_div(b)
-        }
-        fn min(&mut self, a: Index, b: Index) -> Index {
-            a.min(b)
-        }
-        fn max(&mut self, a: Index, b: Index) -> Index {
-            a.max(b)
-        }
-    }
-    dim.fold(&mut Sizes(k))
 }

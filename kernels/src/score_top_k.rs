@@ -24,7 +24,7 @@ use latentc_ir::types::{CsrType, Type};
 use crate::lists::{Lists, beats, i32c, stride};
 use crate::matmul::{Shape, pack_kernel};
 use crate::tile::{Tile, clear, each_sum, row_tiles, tile_product};
-use crate::{Arg, Machine, Schedule, Step, Temp, size};
+use crate::{Arg, Machine, Schedule, Step, Temp};
 
 /// Queries of a block: enough that reading the items costs little beside the arithmetic.
 const BLOCK: i64 = 128;
@@ -144,8 +144,8 @@ struct Buffers {
 fn kernel(name: &str, plan: &Plan) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (q, n, d) = (size(k, plan.queries), size(k, plan.items), size(k, plan.width));
-    let (rows, nnz) = (size(k, &plan.seen.rows), size(k, &plan.seen.nnz));
+    let (q, n, d) = (k.size(plan.queries), k.size(plan.items), k.size(plan.width));
+    let (rows, nnz) = (k.size(&plan.seen.rows), k.size(&plan.seen.nnz));
     let Tile { cols, lanes, .. } = plan.tile;
     let (block, list, best) = (plan.block(), plan.list(), plan.best);
     let blocks = (q.clone() + (block - 1)).floor_div(block);

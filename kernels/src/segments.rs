@@ -12,7 +12,7 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::{TensorType, Type};
 
 use crate::lists::i32c;
-use crate::{Arg, Machine, Schedule, Step, size};
+use crate::{Arg, Machine, Schedule, Step};
 
 /// Positions grouped by id, on one thread in linear time; `None` where the operand is not that of the op.
 /// Every id must lie in `0..rows`.
@@ -29,7 +29,7 @@ pub fn segments(name: &str, op: &Segments, operands: &[Type], machine: &Machine)
 fn kernel(name: &str, op: &Segments, ids: &TensorType, machine: &Machine) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (n, rows) = (size(k, &ids.shape[0]), size(k, &op.rows));
+    let (n, rows) = (k.size(&ids.shape[0]), k.size(&op.rows));
     let ids = k.buffer("ids", DType::I32, n.clone(), Space::In);
     let ends = k.buffer("indptr", DType::I32, rows.clone() + 1, Space::InOut);
     let order = k.buffer("order", DType::I32, n.clone(), Space::Out);

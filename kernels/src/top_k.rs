@@ -13,7 +13,7 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::{Type, product};
 
 use crate::lists::{Lists, beats, stride};
-use crate::{Arg, Machine, Schedule, Step, Temp, size};
+use crate::{Arg, Machine, Schedule, Step, Temp};
 
 /// Vectors that are tested together.
 const GROUP: i64 = 4;
@@ -52,7 +52,7 @@ fn kernel(
 ) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (rows, n) = (size(k, rows), size(k, n));
+    let (rows, n) = (k.size(rows), k.size(n));
     let (list, width) = (stride(best, lanes), i64::from(lanes));
     let x = k.buffer("x", dtype, rows.clone() * n.clone(), Space::In);
     let values = k.buffer("values", dtype, rows.clone() * best, Space::Out);

@@ -5,7 +5,7 @@
 //! and to values that the kernel has staged in local memory.
 
 use super::{Arg, Call, Job, LowerError, Target, is_inlined};
-use crate::dim::{Dim, DimAlgebra, Symbol};
+use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::nest::build::{KernelBuilder, load};
@@ -85,7 +85,7 @@ impl<'a> Cx<'a> {
 
     /// A size as an index expression.
     pub fn dim(&mut self, d: &Dim) -> Index {
-        d.fold(&mut ToIndex(&mut self.k))
+        self.k.size(d)
     }
 
     // ---- parameters ----------------------------------------------------------------------------
@@ -272,32 +272,5 @@ impl<'a> Cx<'a> {
         let index = self.linear(&shape, at);
         let buf = self.buffer(o, Space::In)?;
         Ok(load(buf, index))
-    }
-}
-
-/// Sizes become index expressions.
-pub(crate) struct ToIndex<'k>(pub &'k mut KernelBuilder);
-
-impl DimAlgebra<Index> for ToIndex<'_> {
-    fn constant(&mut self, value: i64) -> Index {
-        Index::Const(value)
-    }
-    fn symbol(&mut self, symbol: &Symbol) -> Index {
-        self.0.dim(&symbol.name)
-    }
-    fn add(&mut self, a: Index, b: Index) -> Index {
-        a + b
-    }
-    fn mul(&mut self, a: Index, b: Index) -> Index {
-        a * b
-    }
-    fn floor_div(&mut self, a: Index, b: Index) -> Index {
-        a.floor_div(b)
-    }
-    fn min(&mut self, a: Index, b: Index) -> Index {
-        a.min(b)
-    }
-    fn max(&mut self, a: Index, b: Index) -> Index {
-        a.max(b)
     }
 }

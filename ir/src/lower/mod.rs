@@ -23,7 +23,6 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub(crate) use cx::ToIndex;
 pub use value::is_free;
 
 /// What lowering knows of the machine.

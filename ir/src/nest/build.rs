@@ -1,6 +1,7 @@
 //! Building kernels: a small writer that keeps the tables and folds constants in indices.
 
 use super::*;
+use crate::dim::{Dim, DimAlgebra, Symbol};
 
 /// A kernel under construction.
 ///
@@ -34,6 +35,11 @@ impl KernelBuilder {
             self.kernel.dims.len() - 1
         });
         Index::Dim(DimId(at as u32))
+    }
+
+    /// A size as an index: its symbols become dims of the kernel.
+    pub fn size(&mut self, dim: &Dim) -> Index {
+        dim.fold(&mut ToIndex(self))
     }
 
     /// Declares a buffer. [`KernelBuilder::finish`] puts the parameters before the locals, each in the order
@@ -320,3 +326,30 @@ macro_rules! index_op {
 index_op!(Add, add, Add, |a, b| a.wrapping_add(b), Some(0), Some(0));
 index_op!(Sub, sub, Sub, |a, b| a.wrapping_sub(b), None, Some(0));
 index_op!(Mul, mul, Mul, |a, b| a.wrapping_mul(b), Some(1), Some(1));
+
+/// Sizes become index expressions.
+struct ToIndex<'k>(&'k mut KernelBuilder);
+
+impl DimAlgebra<Index> for ToIndex<'_> {
+    fn constant(&mut self, value: i64) -> Index {
+        Index::Const(value)
+    }
+    fn symbol(&mut self, symbol: &Symbol) -> Index {
+        self.0.dim(&symbol.name)
+    }
+    fn add(&mut self, a: Index, b: Index) -> Index {
+        a + b
+    }
+    fn mul(&mut self, a: Index, b: Index) -> Index {
+        a * b
+    }
+    fn floor_div(&mut self, a: Index, b: Index) -> Index {
+        a.floor_div(b)
+    }
+    fn min(&mut self, a: Index, b: Index) -> Index {
+        a.min(b)
+    }
+    fn max(&mut self, a: Index, b: Index) -> Index {
+        a.max(b)
+    }
+}

@@ -347,7 +347,7 @@ fn same(a: &Kernel, b: &Kernel) -> bool {
 /// Copies an array.
 fn copy_kernel(name: &str, dtype: DType, len: &Dim) -> Kernel {
     let mut k = KernelBuilder::new(name);
-    let total = len.fold(&mut crate::lower::ToIndex(&mut k));
+    let total = k.size(len);
     let from = k.buffer("from", dtype, total.clone(), Space::In);
     let to = k.buffer("to", dtype, total.clone(), Space::Out);
     const CHUNK: i64 = 16384;

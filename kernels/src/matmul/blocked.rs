@@ -19,7 +19,7 @@ use latentc_ir::types::product;
 
 use super::{Shape, View, ceil_div, pack_kernel, strides};
 use crate::tile::{Tile, clear, each_sum, heights, row_tiles, tile_product_with};
-use crate::{Arg, Machine, Schedule, Step, Temp, size};
+use crate::{Arg, Machine, Schedule, Step, Temp};
 
 /// The inner size that one sum in registers runs over; beyond it there are pieces of equal length. 16-bit
 /// results have one piece, since what is added up in the result would be rounded to it.
@@ -41,7 +41,7 @@ struct Sizes {
 
 impl Sizes {
     fn of(k: &mut KernelBuilder, s: &Shape) -> Sizes {
-        Sizes { batch: size(k, &s.batch), m: size(k, &s.m), n: size(k, &s.n), k: size(k, &s.k) }
+        Sizes { batch: k.size(&s.batch), m: k.size(&s.m), n: k.size(&s.n), k: k.size(&s.k) }
     }
 }
 

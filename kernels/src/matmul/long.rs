@@ -13,7 +13,7 @@ use latentc_ir::types::product;
 
 use super::blocked::{Plan, product_kernel, tile_of};
 use super::{Shape, ceil_div};
-use crate::{Arg, Machine, Schedule, Step, Temp, size};
+use crate::{Arg, Machine, Schedule, Step, Temp};
 
 /// Inner positions of a chunk: some tens of microseconds of work for a result of 64 x 64.
 const CHUNK: i64 = 1024;
@@ -60,8 +60,8 @@ pub fn long(name: &str, s: &Shape, machine: &Machine) -> Schedule {
 fn sum_kernel(name: &str, s: &Shape, lanes: u32) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (batch, inner) = (size(k, &s.batch), size(k, &s.k));
-    let elements = size(k, &s.m) * size(k, &s.n);
+    let (batch, inner) = (k.size(&s.batch), k.size(&s.k));
+    let elements = k.size(&s.m) * k.size(&s.n);
     let chunks = ceil_div(inner, CHUNK).max(1);
     let len = batch.clone() * chunks.clone() * elements.clone();
     let parts = k.buffer("parts", s.dtype, len, Space::In);

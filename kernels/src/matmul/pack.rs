@@ -7,7 +7,6 @@ use latentc_ir::nest::{Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::ScalarOp;
 
 use super::{Shape, View, ceil_div, strides};
-use crate::size;
 use crate::tile::Tile;
 
 /// Inner positions that are read at once: whole vectors of a transposed operand, and of others few enough
@@ -22,7 +21,7 @@ const WIDTH: i64 = 64;
 pub(crate) fn pack_kernel(name: &str, s: &Shape, tile: Tile) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (batches, n, inner) = (size(k, &s.batch), size(k, &s.n), size(k, &s.k));
+    let (batches, n, inner) = (k.size(&s.batch), k.size(&s.n), k.size(&s.k));
     let cols = tile.cols;
     let panels = ceil_div(n.clone(), cols);
     let b = k.buffer("b", s.dtype, batches.clone() * inner.clone() * n.clone(), Space::In);

@@ -13,11 +13,32 @@ use latentc::{Array, CsrArray, prelude::*};
 use std::fmt;
 use std::sync::Arc;
 
+/// The step size of an optimizer over a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepSize {
+    /// In the first epoch.
+    pub first: f64,
+    /// Epochs after which it is halved, again and again; 0 for never.
+    pub halve_every: u32,
+}
+
+impl StepSize {
+    /// After so many epochs.
+    pub fn after(self, epochs: u32) -> f32 {
+        let halvings = epochs.checked_div(self.halve_every).unwrap_or(0);
+        // Exact: only the exponent changes, until it is as good as 0.
+        (self.first * 0.5f64.powi(halvings.min(1000) as i32)) as f32
+    }
+}
+
+/// The name of the input that gives a step its size.
+pub const STEP_SIZE: &str = "lr";
+
 /// The programs of a system.
 #[derive(Debug)]
 pub struct Programs {
     /// One step of training. Inputs: `user`, `pos`, `neg` (rows of all nodes, i32 `[batch]`) and, where
-    /// there is a pattern, `adj`. Output: `loss`, the mean over the batch before the update.
+    /// there is a pattern, `adj`; and the step size [`STEP_SIZE`]. Output: `loss`, the mean over the batch before the update.
     pub step: Program,
     /// The final rows. Input: `adj`. Outputs: `users` and `items`, f32 `[rows, width]`.
     pub embed: Program,
@@ -25,6 +46,8 @@ pub struct Programs {
     pub adj: Option<Arc<CsrArray>>,
     /// Elements of a final row.
     pub width: usize,
+    /// The step size.
+    pub lr: StepSize,
 }
 
 /// A system that is trained and ranks.
@@ -187,6 +210,7 @@ impl Recommender for EmbeddingRecommender {
         for (name, ids) in columns {
             session.set(name, &[ids.len()], ids)?;
         }
+        session.set(STEP_SIZE, &[], &[self.programs.lr.after(batch.epoch)])?;
         session.run(&mut self.store)?;
         self.embedded = false;
         let (_, loss) = session.output::<f32>("loss")?;
@@ -241,4 +265,18 @@ fn values(name: &str, array: &Array) -> Result<Values, ModelError> {
             return Err(format!("`{name}` has elements of type {other}, which no checkpoint holds").into());
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_size_falls_by_halves() {
+        let falling = StepSize { first: 0.01, halve_every: 20 };
+        let sizes = [0, 19, 20, 59, 60, u32::MAX].map(|epochs| falling.after(epochs));
+        assert_eq!(sizes, [0.01, 0.01, 0.005, 0.0025, 0.00125, 0.0]);
+        let constant = StepSize { first: 0.01, halve_every: 0 };
+        assert_eq!(constant.after(1000), 0.01);
+    }
 }

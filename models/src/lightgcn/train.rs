@@ -3,7 +3,7 @@
 use super::model::LightGcn;
 use crate::common::config::{self, Invalid};
 use crate::common::data::Interactions;
-use crate::common::embedding::{EmbeddingRecommender, Programs};
+use crate::common::embedding::{EmbeddingRecommender, Programs, STEP_SIZE, StepSize};
 use crate::common::run::{ModelError, Recommender, Schedule};
 use crate::common::sampling::Sampling;
 use crate::systems::{GOWALLA, Machine, Published, System, SystemConfig, configure};
@@ -33,8 +33,10 @@ pub struct Config {
     pub layers: usize,
     /// Standard deviation of the first rows.
     pub init: f64,
-    /// Step size of Adam.
+    /// Step size of Adam in the first epoch.
     pub lr: f64,
+    /// Epochs after which the step size is halved, again and again; 0 for never.
+    pub lr_halve_every: u32,
     /// Weight of the penalty on E0.
     pub reg: f64,
     /// How it is trained.
@@ -53,7 +55,7 @@ impl Default for Config {
             sampling: Sampling::Users,
             seed: 2020,
         };
-        Config { dim: 64, layers: 3, init: 0.1, lr: 1e-3, reg: 1e-4, schedule }
+        Config { dim: 64, layers: 3, init: 0.1, lr: 1e-3, lr_halve_every: 0, reg: 1e-4, schedule }
     }
 }
 
@@ -93,7 +95,7 @@ pub fn programs(c: &Config, data: &Interactions) -> Result<Programs, ModelError>
         let e = model.embed(g, adj, c.layers);
         let ranking = bpr(e.rows(user), e.rows(pos), e.rows(neg));
         let loss = ranking + c.reg * model.penalty(batch, &[user, pos, neg]);
-        g.minimise(loss, Adam::new(c.lr));
+        g.minimise(loss, Adam::new(Lr::Input(STEP_SIZE)));
         g.output("loss", loss);
     })?;
     let embed = program("lightgcn_embed", |g| {
@@ -104,5 +106,6 @@ pub fn programs(c: &Config, data: &Interactions) -> Result<Programs, ModelError>
         g.output("items", e.slice(0, users..));
     })?;
     let adj = Some(Arc::new(CsrArray::bipartite(users, items, data.train.each())?));
-    Ok(Programs { step, embed, adj, width: c.dim })
+    let lr = StepSize { first: c.lr, halve_every: c.lr_halve_every };
+    Ok(Programs { step, embed, adj, width: c.dim, lr })
 }

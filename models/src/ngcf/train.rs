@@ -3,7 +3,7 @@
 use super::model::{Bias, Form, Matrix, Ngcf, Propagation, Shape};
 use crate::common::config::{self, Invalid};
 use crate::common::data::Interactions;
-use crate::common::embedding::{EmbeddingRecommender, Programs};
+use crate::common::embedding::{EmbeddingRecommender, Programs, STEP_SIZE, StepSize};
 use crate::common::run::{ModelError, Recommender, Schedule};
 use crate::common::sampling::Sampling;
 use crate::systems::{GOWALLA, Machine, Published, System, SystemConfig, configure};
@@ -43,8 +43,10 @@ pub struct Config {
     pub message_dropout: f64,
     /// Rate of dropout on the edges, one draw a step.
     pub node_dropout: f64,
-    /// Step size of Adam.
+    /// Step size of Adam in the first epoch.
     pub lr: f64,
+    /// Epochs after which the step size is halved, again and again; 0 for never.
+    pub lr_halve_every: u32,
     /// Weight of the penalty on the final rows of a batch.
     pub reg: f64,
     /// How it is trained.
@@ -73,6 +75,7 @@ impl Default for Config {
             message_dropout: 0.1,
             node_dropout: 0.0,
             lr: 1e-4,
+            lr_halve_every: 0,
             reg: 1e-5,
             schedule,
         }
@@ -125,7 +128,8 @@ pub fn programs(c: &Config, data: &Interactions) -> Result<Programs, ModelError>
     let adj = (!c.mf).then(|| CsrArray::bipartite(data.users, data.items, data.train.each())).transpose()?;
     let adj = adj.map(|adj| Arc::new(if c.weighted() { adj.with_twin() } else { adj }));
     let width = c.dim + c.layers.iter().sum::<usize>();
-    Ok(Programs { step: step(c, sizes, edges)?, embed: embed(c, sizes, edges)?, adj, width })
+    let lr = StepSize { first: c.lr, halve_every: c.lr_halve_every };
+    Ok(Programs { step: step(c, sizes, edges)?, embed: embed(c, sizes, edges)?, adj, width, lr })
 }
 
 impl Config {
@@ -165,7 +169,7 @@ pub fn step(c: &Config, sizes: [usize; 2], edges: usize) -> Result<Program> {
         let [u, p, n] = [user, pos, neg].map(|ids| z.rows(ids));
         let squares = u.half_square_sum() + p.half_square_sum() + n.half_square_sum();
         let loss = bpr(u, p, n) + c.reg * squares / batch;
-        g.minimise(loss, Adam::new(c.lr));
+        g.minimise(loss, Adam::new(Lr::Input(STEP_SIZE)));
         g.output("loss", loss);
     })
 }

@@ -5,8 +5,9 @@ use crate::harness::{Place, signal, train_words};
 #[test]
 fn more_epochs_give_the_bytes_of_one_run() {
     let place = Place::new();
-    place.train("--epochs 4 --out whole").ok();
-    place.train("--epochs 2 --out parts").ok();
+    // Also of a step size that falls.
+    place.train("--epochs 4 --set lr_halve_every=1 --out whole").ok();
+    place.train("--epochs 2 --set lr_halve_every=1 --out parts").ok();
     // The configuration, the data and the device's options need not be said again.
     let text = place.run("train lightgcn --resume --out parts --epochs 4 --device interp").ok();
     assert!(text.contains("going on after 2 epochs"), "{text}");

@@ -11,6 +11,8 @@ pub type ModelError = Box<dyn std::error::Error + Send + Sync>;
 pub struct Batch<'a> {
     /// Steps done before this one, over all epochs: what dropout and other draws are keyed with.
     pub step: u64,
+    /// Epochs completed before this step: what a step size that falls goes by.
+    pub epoch: u32,
     /// Users.
     pub user: &'a [i32],
     /// Items that the users have.

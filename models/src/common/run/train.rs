@@ -347,6 +347,7 @@ impl Run {
         let progress = &mut self.meta.progress;
         let batch = Batch {
             step: progress.step,
+            epoch: progress.epoch,
             user: &triples.user,
             positive: &triples.positive,
             negative: &triples.negative,

@@ -83,7 +83,7 @@ fn a_run_goes_on_where_it_was_made_only() {
     let place = Place::new();
     place.train("--epochs 1 --out run").ok();
     let e = place.run("train lightgcn --resume --out run --device interp --set lr=0.5").error();
-    assert!(e.contains("run/last.safetensors: made with `lr = 0.001`, now `lr = 0.5`"), "{e}");
+    assert!(e.contains("run/last.safetensors: made with `lr = 0.01`, now `lr = 0.5`"), "{e}");
     let e = place.run("train ngcf --resume --out run --device interp").error();
     assert!(e.contains("the system is `lightgcn`, expected `ngcf`"), "{e}");
     let e = place.run("train lightgcn --resume --device interp").error();

@@ -82,7 +82,7 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
         let node = graph.node(n);
         let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
         // What moves elements reads its operand's members at other elements, and so do those, if they map.
-        let moved = !inside.contains(&n) || (map && !same);
+        let moved = is_free(&node.op) || (map && !same);
         let same = same && map;
         for (position, o) in node.operands.iter().enumerate() {
             if *o == input {

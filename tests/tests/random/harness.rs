@@ -5,6 +5,7 @@ use latentc_backends::{Cache, Options, Session, Store};
 use latentc_ir::array::{Array, CsrArray, Value};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
+use latentc_ir::fuse::Refusal;
 use latentc_ir::graph::{Graph, InputKind, NodeId};
 use latentc_ir::lower::{Library, Lowered, Target};
 use latentc_ir::nest::verify::verify;
@@ -59,6 +60,11 @@ impl How {
         let library: &dyn Library = if self.by_hand { &Kernels } else { &Selection };
         let options =
             passes::Options { target: &self.target, library, rewrite: self.rewrite, fuse: self.fuse };
+        let optimised = passes::optimise(graph, &options).map_err(fail)?;
+        let fusion = passes::regions(&optimised, &options);
+        if fusion.refusals.iter().any(|(n, m, why)| n == m && *why == Refusal::Cycle) {
+            return Err(fail("regions that wait for each other"));
+        }
         passes::lower(graph, &options).map_err(|d| fail(format!("no program: {d}")))
     }
 }

@@ -241,6 +241,21 @@ fn long_sums_of_narrow_floats() {
 }
 
 #[test]
+fn an_updated_row_is_not_read_again_at_another_width() {
+    runs(
+        "graph g {
+            dim n: 0..=64
+            param x: f32[n, 3]
+            %0 = erf(x) : f32[n, 3]
+            %1 = pad(%0) {axis = 1, sizes = [1, 2], value = 1.0:f32} : f32[n, 6]
+            output y = %1
+            update x = %0
+        }",
+        &[("n", 5)],
+    );
+}
+
+#[test]
 fn kernels_made_by_hand_find_values_in_the_inputs_that_they_update() {
     runs(
         "graph g {

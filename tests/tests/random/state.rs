@@ -130,7 +130,7 @@ fn scattered(k: &mut Kept, x: Operand, _: Operand) -> Option<Operand> {
 
 impl Kept {
     fn new(size: usize, seed: u32) -> Kept {
-        let mut make = Make::new(size, seed);
+        let mut make = Make::new(DType::F32, size, seed);
         let [n, b] = make.rows.clone();
         let d = Dim::from(make.one_of(&[1usize, 3, 8, 16, 33]));
         let shape: Vec<Dim> = match make.below(6) {

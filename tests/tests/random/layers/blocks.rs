@@ -1,6 +1,6 @@
 //! One way to add each block to a program.
 
-use super::make::{Entry, Make, f32};
+use super::make::{Entry, Make};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::Operand;
@@ -284,7 +284,7 @@ fn weighted(m: &mut Make) -> Option<()> {
     let (csr, transpose, most) = pattern_for(m, rows);
     let c = m.g.csr(csr).clone();
     let w = if m.one_in(2) {
-        m.input(DType::F32, shape([c.nnz]))
+        m.input(m.float, shape([c.nnz]))
     } else {
         let width = m.width(m.size(&c.rows).max(m.size(&c.cols)));
         let width = Dim::from(width.min(64));
@@ -332,7 +332,7 @@ fn degree(m: &mut Make) -> Option<()> {
     let (csr, _) = m.pattern(rows, cols, symmetric);
     let transpose = m.one_in(2);
     let degree = m.g.emit(CsrDegree { transpose }, &[csr]);
-    let degree = m.g.cast(degree, DType::F32);
+    let degree = m.g.cast(degree, m.float);
     let positive = m.positive(degree, 1.0);
     let y = m.map(ScalarOp::Rsqrt, &[positive]);
     m.push(y, 1.0);
@@ -409,7 +409,7 @@ fn pad(m: &mut Make) -> Option<()> {
     let x = m.pick(|s| !s.is_empty())?;
     let axis = m.below(m.shape(x.o).len());
     let (before, after) = (Dim::from(m.below(3)), Dim::from(m.below(3)));
-    let y = m.g.emit(Pad { axis, before, after, value: f32(0.5) }, &[x.o]);
+    let y = m.g.emit(Pad { axis, before, after, value: Literal::float(m.float, 0.5) }, &[x.o]);
     m.push(y, x.bound);
     Some(())
 }
@@ -500,7 +500,7 @@ fn wide(m: &mut Make) -> Option<()> {
     let y = m.g.cast(x.o, DType::F64);
     let c = m.g.fill_like(y, 1.0 / 3.0);
     let y = m.map(ScalarOp::Mul, &[y, c]);
-    let y = m.g.cast(y, DType::F32);
+    let y = m.g.cast(y, m.float);
     m.push(y, x.bound);
     Some(())
 }
@@ -517,7 +517,7 @@ fn numbers(m: &mut Make) -> Option<()> {
     } else {
         k.o
     };
-    let k = m.g.cast(truth, DType::F32);
+    let k = m.g.cast(truth, m.float);
     let y = m.map(ScalarOp::Mul, &[x.o, k]);
     m.push(y, x.bound * 4.0);
     Some(())
@@ -557,7 +557,7 @@ fn propagate(m: &mut Make) -> Option<()> {
         m.value(&s[..1])
     } else {
         let degree = m.g.emit(CsrDegree { transpose: false }, &[csr]);
-        let degree = m.g.cast(degree, DType::F32);
+        let degree = m.g.cast(degree, m.float);
         let degree = m.positive(degree, 1.0);
         Entry { o: m.map(ScalarOp::Rsqrt, &[degree]), bound: 1.0 }
     };

@@ -35,6 +35,7 @@ pub struct Entry {
     pub bound: f64,
 }
 
+#[derive(Debug)]
 pub struct Make {
     pub g: Graph,
     pub random: Stream,
@@ -43,12 +44,14 @@ pub struct Make {
     dims: BTreeMap<String, i64>,
     /// Whether inputs hold NaN, infinities and zeros of both signs now and then.
     pub wild: bool,
+    /// The type of all floats.
+    pub float: DType,
     /// Rows of nodes, rows of a batch.
     pub rows: [Dim; 2],
 }
 
 impl Make {
-    pub fn new(size: usize, seed: u32) -> Make {
+    pub fn new(float: DType, size: usize, seed: u32) -> Make {
         let mut random = Stream::new(seed.into(), 7, 0);
         let n = SIZES[size % SIZES.len()];
         let b = SIZES[random.below((size + 1).min(SIZES.len()) as u32) as usize];
@@ -63,8 +66,16 @@ impl Make {
             Dim::symbol(name, [0, value][random.below(2) as usize] as i64, hi as i64)
         };
         let rows = [dim("n", n), dim("b", b)];
-        let mut make =
-            Make { g: Graph::new("layers"), random, inputs: vec![], pool: vec![], dims, wild: false, rows };
+        let mut make = Make {
+            g: Graph::new("layers"),
+            random,
+            inputs: vec![],
+            pool: vec![],
+            dims,
+            wild: false,
+            float,
+            rows,
+        };
         // Every symbol is the size of an input.
         for rows in make.rows.clone() {
             make.matrix(rows);
@@ -119,7 +130,7 @@ impl Make {
 
     /// An f32 value of the pool whose shape is accepted: often the newest.
     pub fn pick(&mut self, accept: impl Fn(&[Dim]) -> bool) -> Option<Entry> {
-        let fits = |e: &&Entry| self.g.dtype_of(e.o) == DType::F32 && accept(&self.g.tensor(e.o).shape);
+        let fits = |e: &&Entry| self.g.dtype_of(e.o) == self.float && accept(&self.g.tensor(e.o).shape);
         let fitting: Vec<Entry> = self.pool.iter().filter(fits).cloned().collect();
         match fitting.len() {
             0 => None,
@@ -147,13 +158,13 @@ impl Make {
             b if self.pool.len() > 1 && self.one_in(8) => b,
             _ => self.width(self.size(&rows)).into(),
         };
-        self.input(DType::F32, [rows, width].into_iter().collect())
+        self.input(self.float, [rows, width].into_iter().collect())
     }
 
     /// A value of a shape: of the pool, or a new input.
     pub fn value(&mut self, shape: &[Dim]) -> Entry {
         let found = if self.one_in(4) { None } else { self.pick(|s| s == shape) };
-        found.unwrap_or_else(|| self.input(DType::F32, shape.iter().cloned().collect()))
+        found.unwrap_or_else(|| self.input(self.float, shape.iter().cloned().collect()))
     }
 
     /// A new input.
@@ -178,12 +189,12 @@ impl Make {
     /// Moderate values of a shape.
     pub fn random(&mut self, shape: &Shape) -> Array {
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
-        random_array(&mut self.random, DType::F32, &sizes)
+        random_array(&mut self.random, self.float, &sizes)
     }
 
     pub fn state(&mut self, name: &str, shape: &Shape, value: Option<Array>) -> Operand {
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
-        let value = value.unwrap_or_else(|| Array::zeros(DType::F32, &sizes));
+        let value = value.unwrap_or_else(|| Array::zeros(self.float, &sizes));
         let ty = Type::tensor(value.dtype(), shape.iter().cloned());
         self.new_input(name, InputKind::State, ty, Value::Tensor(value))
     }
@@ -319,7 +330,7 @@ impl Make {
     fn sinks(&self) -> Vec<Entry> {
         let unused = |e: &&Entry| self.g.uses(e.o).is_empty() && self.kind_of(e.o).is_none();
         let found: Vec<Entry> = self.pool.iter().filter(unused).cloned().collect();
-        let floats = found.into_iter().rev().filter(|e| self.g.dtype_of(e.o) == DType::F32);
+        let floats = found.into_iter().rev().filter(|e| self.g.dtype_of(e.o) == self.float);
         floats.take(4).collect()
     }
 
@@ -333,9 +344,4 @@ impl Make {
         self.g.remove_dead();
         RandomGraph { graph: self.g, inputs: self.inputs }
     }
-}
-
-/// A constant of f32.
-pub fn f32(value: f64) -> Literal {
-    Literal::float(DType::F32, value)
 }

@@ -202,7 +202,7 @@ const TABLE: &[(&str, Write)] = &[
         let rows = Dim::from(20usize);
         let (x, shape, axes): (_, [Dim; 2], &[usize]) = match c.below(3) {
             0 => (c.input(DType::F32, &[3.into()]), [rows, 3.into()], &[1]),
-            1 => (c.input(DType::I32, &[rows.clone()]), [rows, 3.into()], &[0]),
+            1 => (c.input(DType::I32, std::slice::from_ref(&rows)), [rows, 3.into()], &[0]),
             _ => (c.input(DType::F32, &[]), [rows, 3.into()], &[]),
         };
         let table =

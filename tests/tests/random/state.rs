@@ -180,6 +180,26 @@ impl Kept {
         self.pool[at]
     }
 
+    /// Something made of a value along its last axis.
+    fn of_other_sizes(&mut self, x: Operand) -> Operand {
+        let Some(axis) = self.shape.len().checked_sub(1) else { return x };
+        let size = self.shape[axis].clone();
+        match self.make.below(4) {
+            0 => {
+                let value = Literal::float(DType::F32, 1.0);
+                self.make.g.emit(Pad { axis, before: 1.into(), after: 2.into(), value }, &[x])
+            }
+            1 => self.make.g.emit(Slice { axis, start: 0.into(), end: size, step: 2 }, &[x]),
+            2 => self.make.g.reduce(ReduceOp::Max, x, Axes::from_slice(&[axis])),
+            _ => {
+                let mut shape = self.shape.clone();
+                shape.push(3.into());
+                let axes = (0..shape.len() - 1).collect();
+                self.make.g.emit(Broadcast { shape, axes }, &[x])
+            }
+        }
+    }
+
     fn step(&mut self, step: u16, seed: u32) {
         self.make.random = Stream::new(seed.into(), 9, 0);
         let (x, y) = (self.any(), self.any());
@@ -204,6 +224,7 @@ impl Kept {
                 }
                 _ => self.any(),
             };
+            let o = if self.make.one_in(3) { self.of_other_sizes(o) } else { o };
             self.make.g.outputs.push((format!("y{i}"), o));
         }
         if self.make.one_in(2) {

@@ -20,6 +20,7 @@ pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
+pub mod fold;
 pub(crate) mod from_attrs;
 pub mod gather_rows;
 pub mod index;
@@ -33,6 +34,7 @@ pub mod permute;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
+pub mod reverse;
 pub mod row_sparse;
 pub mod scatter_rows;
 pub mod score_top_k;
@@ -44,8 +46,10 @@ pub mod slice;
 pub mod softmax;
 pub mod spmm;
 pub mod spmm_rows;
+pub mod spread;
 pub mod top_k;
 mod values;
+pub mod windows;
 
 /// Types of the results of a node.
 pub type Types = SmallVec<[Type; 1]>;
@@ -244,6 +248,10 @@ registry! {
     slice::Slice,
     concat::Concat,
     pad::Pad,
+    reverse::Reverse,
+    windows::Windows,
+    spread::Spread,
+    fold::Fold,
     reduce::Reduce,
     matmul::Matmul,
     gather_rows::GatherRows,

@@ -230,6 +230,12 @@ rows! {
         })?;
         matmul::Matmul { transpose_a, transpose_b }
     };
+    Conv = "conv" |a| conv::Conv { window: a.window()?, groups: a.int("groups")? };
+    ConvTranspose = "conv_transpose" |a| conv_transpose::ConvTranspose {
+        window: a.window()?,
+        groups: a.int("groups")?,
+        shape: a.dims("shape")?,
+    };
     GatherRows = "gather_rows" |_a| gather_rows::GatherRows;
     Index = "index" |_a| index::Index;
     IndexUpdate = "index_update" |a| index_update::IndexUpdate {

@@ -16,6 +16,8 @@ use std::fmt;
 pub mod broadcast;
 pub mod cast;
 pub mod concat;
+pub mod conv;
+pub mod conv_transpose;
 pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
@@ -190,6 +192,18 @@ impl Vjp<'_> {
         self.gradients[result].map(|dy| self.graph.densify(dy))
     }
 
+    /// The derivative of the body of a composite op.
+    pub fn through_body(&mut self, op: &dyn OpDef) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let refused = |d: crate::diag::Diag| Nondifferentiable(d.notes.first().cloned().unwrap_or(d.message));
+        let seeds: Vec<Option<Operand>> = (0..self.results.len()).map(|i| self.gradient(i)).collect();
+        let Some(body) = op.body(self.graph, self.operands) else {
+            return Ok(vec![None; self.operands.len()]);
+        };
+        let outer: Vec<(Operand, Operand)> =
+            body.map_err(refused)?.into_iter().zip(seeds).filter_map(|(o, g)| Some((o, g?))).collect();
+        crate::grad::pull_back(self.graph, &outer, self.operands).map_err(refused)
+    }
+
     /// A linear map of the gradient of a result. One that is the same for every row (`rowwise`) acts on the
     /// listed rows alone of a row-sparse gradient; before any other the gradient is made dense.
     pub fn pull(
@@ -254,6 +268,8 @@ registry! {
     fold::Fold,
     reduce::Reduce,
     matmul::Matmul,
+    conv::Conv,
+    conv_transpose::ConvTranspose,
     gather_rows::GatherRows,
     index::Index,
     index_update::IndexUpdate,

@@ -8,6 +8,8 @@ use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::concat::Concat;
+use crate::ops::conv::Conv;
+use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::csr_degree::CsrDegree;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
@@ -68,6 +70,8 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("reduce", reduce),
     ("reduce", reduce),
     ("matmul", matmul),
+    ("conv", conv),
+    ("conv_transpose", conv_transpose),
     ("gather_rows", gather_rows),
     ("gather_rows", gather_rows),
     ("index", index),
@@ -412,6 +416,43 @@ fn matmul(b: &mut Builder<'_>) -> Option<()> {
     shape[rank - 1] = if transpose_b { inner } else { outer };
     let y = b.value(b.float, shape);
     b.add(Matmul { transpose_a, transpose_b }, &[&x, &y])?;
+    Some(())
+}
+
+/// A window, groups, and channels of both sides in a group.
+fn filters(b: &mut Builder<'_>, axes: usize) -> (Window, i64, Dim, Dim) {
+    let groups = b.one_of(&[1i64, 1, 2]);
+    let [c, m] = [(); 2].map(|()| Dim::from(1 + b.below(3)));
+    (window(b, axes), groups, c, m)
+}
+
+fn conv(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let mut shape = Shape::from_iter([b.dim(), &c * &groups.into()]);
+    shape.extend((0..axes).map(|_| b.dim()));
+    let positions = window.positions("conv", &shape[2..]).ok()?;
+    (b.count(&positions) * b.count(&shape[..2]) * 9 <= 8192).then_some(())?;
+    let x = b.value(b.float, shape);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&m * &groups.into(), c].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(Conv { window, groups }, &[&x, &w])?;
+    Some(())
+}
+
+fn conv_transpose(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("conv_transpose", &shape).ok()?;
+    (b.count(&positions) * 9 * 6 * 17 <= 32768).then_some(())?;
+    let x = [b.dim(), &c * &groups.into()].into_iter().chain(positions).collect();
+    let x = b.value(b.float, x);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&c * &groups.into(), m].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(ConvTranspose { window, groups, shape }, &[&x, &w])?;
     Some(())
 }
 

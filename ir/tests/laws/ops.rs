@@ -11,6 +11,8 @@ use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::concat::Concat;
+use latentc_ir::ops::conv::Conv;
+use latentc_ir::ops::conv_transpose::ConvTranspose;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
@@ -158,6 +160,29 @@ fn cases() -> Vec<Case> {
         let sizes: Vec<usize> = std::iter::once(2).chain(sizes.map(|d| d as usize)).collect();
         case(Spread { window: window.clone(), shape: shape.clone() }.into(), vec![numbers(&sizes, 1)]);
         case(Fold { window, shape }.into(), vec![numbers(&sizes, 1)]);
+    }
+    let strided = Window {
+        stride: [2].into_iter().collect(),
+        dilation: [2].into_iter().collect(),
+        before: [1].into_iter().collect(),
+        after: [2].into_iter().collect(),
+        ..Window::new([2])
+    };
+    let near = Window { before: [1, 0].into_iter().collect(), ..Window::new([3, 2]) };
+    for groups in [1, 2] {
+        let g = groups as usize;
+        let op = Conv { window: strided.clone(), groups };
+        case(op.into(), vec![numbers(&[2, 2 * g, 5], 1), numbers(&[2 * g, 2, 2], 2)]);
+        let op = Conv { window: near.clone(), groups };
+        case(op.into(), vec![numbers(&[2, g, 4, 3], 1), numbers(&[2 * g, 1, 3, 2], 2)]);
+        for more in [0, 1] {
+            let shape = ConvTranspose::sizes(&strided, &dims(&[3]), &[more]);
+            let op = ConvTranspose { window: strided.clone(), groups, shape };
+            case(op.into(), vec![numbers(&[2, 2 * g, 3], 1), numbers(&[2 * g, 2, 2], 2)]);
+        }
+        let shape = ConvTranspose::sizes(&near, &dims(&[2, 3]), &[]);
+        let op = ConvTranspose { window: near.clone(), groups, shape };
+        case(op.into(), vec![numbers(&[2, g, 2, 3], 1), numbers(&[g, 2, 3, 2], 2)]);
     }
     for op in ReduceOp::ALL {
         for axes in [&[0][..], &[1], &[0, 2], &[]] {
@@ -366,11 +391,13 @@ fn number(op: &Op) -> usize {
         Op::Windows(_) => 33,
         Op::Spread(_) => 34,
         Op::Fold(_) => 35,
+        Op::Conv(_) => 36,
+        Op::ConvTranspose(_) => 37,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 36;
+pub const OPS: usize = 38;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -18,16 +18,13 @@ impl Window {
     /// Where a size is no constant and the stride is not 1.
     pub fn rounded_up(&self, sizes: &[Dim]) -> Result<Window, String> {
         let mut w = self.clone();
-        for axis in 0..self.axes().min(sizes.len()) {
+        for (axis, size) in sizes.iter().enumerate().take(self.axes()) {
             let (stride, before) = (self.stride[axis], self.before[axis]);
             if stride == 1 {
                 continue;
             }
-            let Some(size) = sizes[axis].as_const() else {
-                return Err(format!(
-                    "positions rounded up along a size that is no constant: {}",
-                    sizes[axis]
-                ));
+            let Some(size) = size.as_const() else {
+                return Err(format!("positions rounded up along a size that is no constant: {size}"));
             };
             let room = size + before + self.after[axis] - self.extent(axis);
             let mut last = room.max(0).div_euclid(stride) + i64::from(room.max(0) % stride != 0);

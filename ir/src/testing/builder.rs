@@ -409,10 +409,19 @@ fn keeps_bits(op: &Op) -> bool {
         Op::Elementwise(e) => {
             matches!(e.op, Neg | Abs | Sign | Relu | Floor | Ceil | Round | Add | Sub | Max | Min | Select)
         }
-        Op::Fill(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) | Op::Slice(_) | Op::Concat(_) => {
-            true
-        }
-        Op::Pad(_) | Op::GatherRows(_) | Op::RowSparse(_) | Op::RowSparseParts(_) | Op::TopK(_) => true,
+        Op::Fill(_)
+        | Op::Iota(_)
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Slice(_)
+        | Op::Concat(_) => true,
+        Op::Pad(_)
+        | Op::GatherRows(_)
+        | Op::Index(_)
+        | Op::RowSparse(_)
+        | Op::RowSparseParts(_)
+        | Op::TopK(_) => true,
         _ => false,
     }
 }

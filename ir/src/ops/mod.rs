@@ -326,6 +326,14 @@ fn list(types: &[Type]) -> String {
     }
 }
 
+/// Numbers of the formats that are stored alone are not added up or put in order.
+fn not_storage(name: &str, t: &TensorType) -> Result<(), String> {
+    if t.dtype.is_storage() {
+        return Err(format!("`{name}` does not compute in {}, which is for storage; insert a cast", t.dtype));
+    }
+    Ok(())
+}
+
 fn same_shape(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
     let equal =
         a.rank() == b.rank() && a.shape.iter().zip(&b.shape).all(|(x, y)| x.eq_proof(y) == Proof::True);
@@ -373,6 +381,7 @@ fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(
             shape_text(&values.shape)
         ));
     }
+    not_storage(name, values)?;
     same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
 }
 

@@ -3,7 +3,7 @@
 use super::builder::{Builder, Entry, apart, elements};
 use crate::array::Value;
 use crate::dim::Dim;
-use crate::dtype::{DType, Literal};
+use crate::dtype::{DType, Literal, round_to};
 use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
@@ -108,12 +108,29 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
     let x = match op.signature() {
         Signature::Float => b.floats(0),
         Signature::Logic => {
-            let dtype = b.one_of(&[DType::Bool, DType::Bool, DType::I32, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                DType::Bool,
+                DType::Bool,
+                DType::I32,
+                DType::U8,
+                DType::U32,
+                DType::I8,
+                DType::U64,
+            ]);
             some_of(b, dtype)
         }
         // Bools are no numbers; they can be compared and chosen.
         Signature::Number => {
-            let dtype = b.one_of(&[b.float, b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                b.float,
+                b.float,
+                b.float,
+                DType::I32,
+                DType::I64,
+                DType::U8,
+                DType::U32,
+                DType::I16,
+            ]);
             some_of(b, dtype)
         }
         _ => b.any(0),
@@ -231,11 +248,19 @@ fn random(b: &mut Builder<'_>) -> Option<()> {
 
 fn cast(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(0);
-    let to = b.one_of(&[b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32, DType::Bool]);
-    if b.graph.dtype_of(x.o).is_float() && !to.is_float() && !x.exact {
+    // To no other float type that is computed in: narrow ones magnify the difference of a rounding.
+    let others = DType::ALL.into_iter().filter(|d| !d.is_real());
+    let to =
+        b.one_of(&[b.float, b.float, b.float, DType::Bool].into_iter().chain(others).collect::<Vec<_>>());
+    if b.graph.dtype_of(x.o).is_float() && !to.is_real() && (!x.exact || to.is_storage()) {
         let all = elements(&x);
-        let step = |v: f64| if to == DType::Bool { 0.0 } else { v.round() };
-        apart(all.into_iter().map(|v| (v, step(v)))).then_some(())?;
+        let near = |v: f64, side: f64| round_to(to, v + side * (1e-3 * v.abs() + 1e-5));
+        let certain = match to {
+            DType::Bool => apart(all.into_iter().map(|v| (v, 0.0))),
+            to if to.is_storage() => all.into_iter().all(|v| near(v, 1.0) == near(v, -1.0)),
+            _ => apart(all.into_iter().map(|v| (v, v.round()))),
+        };
+        certain.then_some(())?;
     }
     b.add(Cast { to }, &[&x])?;
     Some(())

@@ -9,6 +9,7 @@
 //! for the polynomials of `math`, whose errors are stated there.
 
 mod check;
+mod checked;
 mod code;
 mod emit;
 pub mod isa;
@@ -16,6 +17,7 @@ mod jit;
 pub(crate) mod machine;
 mod math;
 mod object;
+pub mod peaks;
 mod sizes;
 mod split;
 mod threads;

@@ -52,17 +52,6 @@ pub enum Wrong {
     ZeroDivisor,
 }
 
-/// The least and the greatest number of an integer type; nothing for others.
-pub(crate) fn range(dtype: DType) -> Option<(i128, i128)> {
-    Some(match dtype {
-        DType::U8 => (0, i128::from(u8::MAX)),
-        DType::I32 => (i128::from(i32::MIN), i128::from(i32::MAX)),
-        DType::U32 => (0, i128::from(u32::MAX)),
-        DType::I64 => (i128::from(i64::MIN), i128::from(i64::MAX)),
-        _ => return None,
-    })
-}
-
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Fault { op, element, value, .. } = self;
@@ -81,7 +70,7 @@ impl fmt::Display for Fault {
             }
             Wrong::Overflow { to } => {
                 write!(f, "`{op}`: element {element:?} is {value}, which {to} does not hold")?;
-                match range(*to) {
+                match to.int_range() {
                     Some((lo, hi)) => write!(f, "; its range is {lo}..={hi}"),
                     None => Ok(()),
                 }

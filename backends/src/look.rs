@@ -1,6 +1,5 @@
 //! Looks at whole arrays for what is wrong with an element.
 
-use crate::fault::range;
 use latentc_ir::array::{Array, Element};
 use latentc_ir::dtype::DType;
 
@@ -21,7 +20,7 @@ pub(crate) fn element_text(bytes: &[u8], dtype: DType, at: usize) -> String {
         DType::F32 => format!("{:?}", value.as_f64() as f32),
         d if d.is_float() => format!("{:?}", value.as_f64()),
         DType::Bool => (value.as_i64() != 0).to_string(),
-        _ => value.as_i64().to_string(),
+        _ => value.to_string(),
     }
 }
 
@@ -64,11 +63,18 @@ pub(crate) fn look(bytes: &[u8], dtype: DType) -> Found {
             let values = seen::<f64>(bytes);
             Found { nan: first(values, f64::is_nan), infinite: first(values, f64::is_infinite) }
         }
-        DType::F16 | DType::Bf16 => {
-            let exponent = if dtype == DType::F16 { 0x7c00u16 } else { 0x7f80u16 };
-            let values: Vec<u16> =
-                bytes.chunks_exact(2).map(|b| u16::from_ne_bytes([b[0], b[1]]) & 0x7fff).collect();
-            Found { nan: first(&values, |x| x > exponent), infinite: first(&values, |x| x == exponent) }
+        d if d.is_float() => {
+            let (mut found, mut one) = (Found::default(), Array::zeros(d, &[1]));
+            for (i, byte) in bytes.chunks_exact(d.size()).enumerate() {
+                one.as_bytes_mut().copy_from_slice(byte);
+                let value = one.get(0).as_f64();
+                if value.is_nan() && found.nan.is_none() {
+                    found.nan = Some(i);
+                } else if value.is_infinite() && found.infinite.is_none() {
+                    found.infinite = Some(i);
+                }
+            }
+            found
         }
         _ => Found::default(),
     }
@@ -79,7 +85,11 @@ pub(crate) fn first_integer(bytes: &[u8], dtype: DType, wrong: impl Fn(i128) -> 
     match dtype {
         DType::I64 => first(seen::<i64>(bytes), |x| wrong(x.into())),
         DType::I32 => first(seen::<i32>(bytes), |x| wrong(x.into())),
+        DType::I16 => first(seen::<i16>(bytes), |x| wrong(x.into())),
+        DType::I8 => first(seen::<i8>(bytes), |x| wrong(x.into())),
+        DType::U64 => first(seen::<u64>(bytes), |x| wrong(x.into())),
         DType::U32 => first(seen::<u32>(bytes), |x| wrong(x.into())),
+        DType::U16 => first(seen::<u16>(bytes), |x| wrong(x.into())),
         DType::U8 | DType::Bool => first(seen::<u8>(bytes), |x| wrong(x.into())),
         _ => None,
     }
@@ -87,17 +97,17 @@ pub(crate) fn first_integer(bytes: &[u8], dtype: DType, wrong: impl Fn(i128) -> 
 
 /// The first element that an integer type does not hold once its fraction is cut off.
 pub(crate) fn first_that_does_not_fit(bytes: &[u8], dtype: DType, to: DType) -> Option<usize> {
-    let (lo, hi) = range(to)?;
-    // Both ends are exact in f64: `lo - 1` and `hi + 1` but for 64 bits, where `lo - 1` rounds to `lo` itself.
+    let (lo, hi) = to.int_range()?;
+    // Both ends are exact in f64, but for signed 64 bits, where `lo - 1` would round to `lo`.
     let (below, above) = ((lo - 1) as f64, (hi + 1) as f64);
     let wide = to == DType::I64;
     let outside = move |x: f64| !(x < above && if wide { x >= lo as f64 } else { x > below });
     match dtype {
         DType::F32 => first(seen::<f32>(bytes), |x| outside(x.into())),
         DType::F64 => first(seen::<f64>(bytes), outside),
-        DType::F16 | DType::Bf16 => {
+        d if d.is_float() => {
             let mut one = Array::zeros(dtype, &[1]);
-            bytes.chunks_exact(2).position(|b| {
+            bytes.chunks_exact(d.size()).position(|b| {
                 one.as_bytes_mut().copy_from_slice(b);
                 outside(one.get(0).as_f64())
             })
@@ -112,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_is_no_finite_number_is_found_in_every_format() {
-        for dtype in [DType::F32, DType::F64, DType::F16, DType::Bf16] {
+        for dtype in [DType::F32, DType::F64, DType::F16, DType::Bf16, DType::F8E5M2] {
             let mut a = Array::from_f64(dtype, &[3000], &vec![1.5; 3000]);
             assert_eq!(look(a.as_bytes(), dtype), Found::default());
             a.set(2000, latentc_ir::dtype::Literal::float(dtype, f64::NEG_INFINITY));
@@ -132,6 +142,8 @@ mod tests {
             (DType::I32, [-2_147_483_648.9, 2_147_483_647.9], [-2_147_483_649.0, 2_147_483_648.0]),
             (DType::U8, [-0.9, 255.9], [-1.0, 256.0]),
             (DType::U32, [-0.5, 4_294_967_295.5], [-1.0, 4_294_967_296.0]),
+            (DType::I8, [-128.9, 127.9], [-129.0, 128.0]),
+            (DType::U64, [-0.5, 1.8e19], [-1.0, 2f64.powi(64)]),
             (DType::I64, [-(2f64.powi(63)), 9.2e18], [-9.3e18, 2f64.powi(63)]),
         ] {
             assert!(good.into_iter().all(|x| fits(x, to)), "{to}");

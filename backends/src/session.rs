@@ -114,9 +114,8 @@ impl Session {
             return Err(RunError::UnknownOutput { name: name.to_owned(), known });
         };
         let dtype = self.outputs[at].1;
-        if T::DTYPE != dtype && !(T::DTYPE == DType::U8 && dtype == DType::Bool) {
-            let place =
-                Box::new(Declared { kind: "output", name: name.to_owned(), span: Span::none() });
+        if !dtype.is_seen_as(T::DTYPE) {
+            let place = Box::new(Declared { kind: "output", name: name.to_owned(), span: Span::none() });
             return Err(RunError::ElementType { place, expected: dtype, found: T::DTYPE });
         }
         match self.engine.output(at) {

@@ -25,7 +25,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 /// Where the loss is not a float scalar; where an op without a derivative lies on the way.
 pub fn gradients(graph: &mut Graph, loss: Operand, wrt: &[Operand]) -> Result<Vec<Option<Operand>>, Diag> {
     match graph.type_of(loss) {
-        Type::Tensor(t) if t.rank() == 0 && t.dtype.is_float() => {}
+        Type::Tensor(t) if t.rank() == 0 && t.dtype.is_real() => {}
         other => {
             let span = graph.node(loss.node).span.clone();
             return Err(Diag::new(
@@ -112,7 +112,7 @@ fn float_of(ty: &Type) -> Option<DType> {
         Type::RowSparse(r) => r.dtype,
         Type::Csr(_) => return None,
     };
-    dtype.is_float().then_some(dtype)
+    dtype.is_real().then_some(dtype)
 }
 
 /// The sum of contributions. Row-sparse ones are listed one after the other; beside a dense one they are

@@ -333,7 +333,7 @@ fn no_memory(decl: &InputDecl, bytes: usize) -> RunError {
 }
 
 fn check_type(decl: &InputDecl, ty: &TensorType, found: DType) -> Result<(), RunError> {
-    if found == ty.dtype || (found == DType::U8 && ty.dtype == DType::Bool) {
+    if ty.dtype.is_seen_as(found) {
         return Ok(());
     }
     Err(RunError::ElementType { place: Declared::of(decl), expected: ty.dtype, found })

@@ -139,7 +139,13 @@ fn common_rows(graph: &Graph, a: &Group, x: &Shape, b: &Group, y: &Shape) -> Res
 fn is_map(op: &Op) -> bool {
     !matches!(
         op,
-        Op::Reduce(_) | Op::Matmul(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::GatherRows(_)
+        Op::Reduce(_)
+            | Op::Matmul(_)
+            | Op::Spmm(_)
+            | Op::SpmmRows(_)
+            | Op::SegmentSum(_)
+            | Op::GatherRows(_)
+            | Op::Index(_)
     )
 }
 
@@ -149,6 +155,7 @@ pub(crate) fn reads_its_row(op: &Op, position: usize) -> bool {
         Op::Spmm(_) | Op::SegmentSum(_) => false,
         Op::SpmmRows(_) => position == 2,
         Op::GatherRows(_) => position == 1,
+        Op::Index(_) => position > 0,
         Op::Matmul(m) => m.transpose_a || position == 0,
         _ => true,
     }

@@ -12,6 +12,7 @@ mod products;
 mod rows;
 mod single;
 mod stage;
+mod update;
 mod value;
 
 use crate::dim::Dim;

@@ -178,6 +178,11 @@ rows! {
         })?,
     };
     Fill = "fill" |a| fill::Fill { value: a.literal("value")?, shape: a.dims("shape")? };
+    Iota = "iota" |a| iota::Iota {
+        shape: a.dims("shape")?,
+        axis: a.count("axis")?,
+        dtype: a.word("dtype", "an element type", DType::parse)?,
+    };
     Size = "size" |a| {
         let [dim] = a.sizes("dim")?;
         size::Size { dim }
@@ -210,6 +215,13 @@ rows! {
         matmul::Matmul { transpose_a, transpose_b }
     };
     GatherRows = "gather_rows" |_a| gather_rows::GatherRows;
+    Index = "index" |_a| index::Index;
+    IndexUpdate = "index_update" |a| index_update::IndexUpdate {
+        op: a.word("op", "`set`, `sum`, `prod`, `max` or `min`", |w| match w {
+            "set" => Some(None),
+            w => ReduceOp::parse(w).map(Some),
+        })?,
+    };
     ScatterRows = "scatter_rows" |a| {
         let [rows] = a.sizes("rows")?;
         scatter_rows::ScatterRows { rows }

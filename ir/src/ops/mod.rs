@@ -8,7 +8,7 @@ use crate::array::Value;
 use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
-use crate::scalar::Signature;
+use crate::scalar::{ReduceOp, Signature};
 use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
@@ -22,7 +22,10 @@ pub mod elementwise;
 pub mod fill;
 pub(crate) mod from_attrs;
 pub mod gather_rows;
+pub mod index;
+pub mod index_update;
 pub mod input;
+pub mod iota;
 pub mod log_sum_exp;
 pub mod matmul;
 pub mod pad;
@@ -63,6 +66,8 @@ pub enum Class {
     Contract,
     /// Rows at positions given by data.
     Gather,
+    /// Writes at positions given by data.
+    Scatter,
     /// Sums over the entries of a sparse pattern.
     Sparse,
     /// Defined by its body in simpler ops; inlined before fusion unless a kernel claims it.
@@ -228,6 +233,7 @@ macro_rules! registry {
 registry! {
     input::Input,
     fill::Fill,
+    iota::Iota,
     size::Size,
     random::Random,
     elementwise::Elementwise,
@@ -241,6 +247,8 @@ registry! {
     reduce::Reduce,
     matmul::Matmul,
     gather_rows::GatherRows,
+    index::Index,
+    index_update::IndexUpdate,
     scatter_rows::ScatterRows,
     row_sparse::RowSparse,
     row_sparse::RowSparseParts,
@@ -294,6 +302,14 @@ fn list(types: &[Type]) -> String {
     }
 }
 
+/// Numbers of the formats that are stored alone are not added up or put in order.
+fn not_storage(name: &str, t: &TensorType) -> Result<(), String> {
+    if t.dtype.is_storage() {
+        return Err(format!("`{name}` does not compute in {}, which is for storage; insert a cast", t.dtype));
+    }
+    Ok(())
+}
+
 fn same_shape(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
     let equal =
         a.rank() == b.rank() && a.shape.iter().zip(&b.shape).all(|(x, y)| x.eq_proof(y) == Proof::True);
@@ -341,6 +357,7 @@ fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(
             shape_text(&values.shape)
         ));
     }
+    not_storage(name, values)?;
     same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
 }
 

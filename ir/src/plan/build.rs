@@ -403,7 +403,7 @@ fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag>
 fn kernel_name(graph: &Graph, region: &Region, at: usize) -> String {
     let weight = |op: &Op| match op {
         Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::Matmul(_) => 3,
-        Op::Reduce(_) | Op::GatherRows(_) => 2,
+        Op::Reduce(_) | Op::GatherRows(_) | Op::Index(_) => 2,
         Op::Elementwise(_) => 0,
         _ => 1,
     };

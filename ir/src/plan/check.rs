@@ -115,6 +115,15 @@ pub fn hazards(graph: &Graph, n: NodeId) -> Vec<Hazard> {
             Some(d) if !d.is_float() => vec![Hazard::Divisor],
             _ => vec![],
         },
+        // Coordinates are never checked when they are given.
+        Op::Index(_) | Op::IndexUpdate(_) => {
+            let shape = &graph.tensor(node.operands[0]).shape;
+            let count = match &node.op {
+                Op::IndexUpdate(_) => node.operands.len() - 2,
+                _ => node.operands.len() - 1,
+            };
+            (0..count).map(|axis| Hazard::Rows(1 + axis, shape[axis].clone())).collect()
+        }
         _ => match ids_of(graph, n) {
             Some((position, rows)) if !are_checked(graph, node.operands[position]) => {
                 vec![Hazard::Rows(position, rows)]
@@ -135,15 +144,7 @@ pub fn means_infinity(op: &Op) -> bool {
 
 /// Whether an integer type does not hold all values of another type. To bool nothing is lost: that is `!= 0`.
 fn loses(from: DType, to: DType) -> bool {
-    let range = |d: DType| match d {
-        DType::Bool => Some((0, 1)),
-        DType::U8 => Some((0, i128::from(u8::MAX))),
-        DType::I32 => Some((i128::from(i32::MIN), i128::from(i32::MAX))),
-        DType::U32 => Some((0, i128::from(u32::MAX))),
-        DType::I64 => Some((i128::from(i64::MIN), i128::from(i64::MAX))),
-        _ => None,
-    };
-    match (range(from), range(to)) {
+    match (from.int_range(), to.int_range()) {
         _ if to == DType::Bool => false,
         (_, None) => false,
         (None, Some(_)) => true,

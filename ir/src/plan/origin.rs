@@ -140,6 +140,11 @@ fn tables(graph: &Graph, region: &Region) -> FxHashMap<Arg, (Dim, bool)> {
                 }
                 (1, entries)
             }
+            Op::Index(_) => {
+                gathered.insert((*n, 0));
+                add(Arg::Value(behind(graph, node.operands[0])), bytes_of(&node.types[0]));
+                continue;
+            }
             _ => continue,
         };
         gathered.insert((*n, table));

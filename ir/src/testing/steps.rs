@@ -3,7 +3,7 @@
 use super::builder::{Builder, Entry, apart, elements};
 use crate::array::Value;
 use crate::dim::Dim;
-use crate::dtype::{DType, Literal};
+use crate::dtype::{DType, Literal, round_to};
 use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
@@ -12,6 +12,9 @@ use crate::ops::csr_degree::CsrDegree;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
 use crate::ops::gather_rows::GatherRows;
+use crate::ops::index::Index;
+use crate::ops::index_update::IndexUpdate;
+use crate::ops::iota::Iota;
 use crate::ops::log_sum_exp::LogSumExp;
 use crate::ops::matmul::Matmul;
 use crate::ops::pad::Pad;
@@ -45,6 +48,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("elementwise", elementwise),
     ("fill", fill),
     ("size", size),
+    ("iota", iota),
     ("random", random),
     ("cast", cast),
     ("broadcast", broadcast),
@@ -58,6 +62,9 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("matmul", matmul),
     ("gather_rows", gather_rows),
     ("gather_rows", gather_rows),
+    ("index", index),
+    ("index", index),
+    ("index_update", index_update),
     ("scatter_rows", scatter_rows),
     ("row_sparse", row_sparse),
     ("segments", segments),
@@ -89,12 +96,29 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
     let x = match op.signature() {
         Signature::Float => b.floats(0),
         Signature::Logic => {
-            let dtype = b.one_of(&[DType::Bool, DType::Bool, DType::I32, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                DType::Bool,
+                DType::Bool,
+                DType::I32,
+                DType::U8,
+                DType::U32,
+                DType::I8,
+                DType::U64,
+            ]);
             some_of(b, dtype)
         }
         // Bools are no numbers; they can be compared and chosen.
         Signature::Number => {
-            let dtype = b.one_of(&[b.float, b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                b.float,
+                b.float,
+                b.float,
+                DType::I32,
+                DType::I64,
+                DType::U8,
+                DType::U32,
+                DType::I16,
+            ]);
             some_of(b, dtype)
         }
         _ => b.any(0),
@@ -189,6 +213,14 @@ fn size(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn iota(b: &mut Builder<'_>) -> Option<()> {
+    let dtype = b.one_of(&[b.float, DType::I32, DType::I32, DType::I64, DType::U8]);
+    let rank = 1 + b.below(3);
+    let (shape, axis) = (b.shape(rank), b.below(rank));
+    b.add(Iota { shape, axis, dtype }, &[])?;
+    Some(())
+}
+
 /// Scalars for the seed and the step.
 fn seed_and_step(b: &mut Builder<'_>) -> [Entry; 2] {
     [(); 2].map(|()| b.value(DType::I64, Shape::new()))
@@ -204,11 +236,19 @@ fn random(b: &mut Builder<'_>) -> Option<()> {
 
 fn cast(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(0);
-    let to = b.one_of(&[b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32, DType::Bool]);
-    if b.graph.dtype_of(x.o).is_float() && !to.is_float() && !x.exact {
+    // To no other float type that is computed in: narrow ones magnify the difference of a rounding.
+    let others = DType::ALL.into_iter().filter(|d| !d.is_real());
+    let to =
+        b.one_of(&[b.float, b.float, b.float, DType::Bool].into_iter().chain(others).collect::<Vec<_>>());
+    if b.graph.dtype_of(x.o).is_float() && !to.is_real() && (!x.exact || to.is_storage()) {
         let all = elements(&x);
-        let step = |v: f64| if to == DType::Bool { 0.0 } else { v.round() };
-        apart(all.into_iter().map(|v| (v, step(v)))).then_some(())?;
+        let near = |v: f64, side: f64| round_to(to, v + side * (1e-3 * v.abs() + 1e-5));
+        let certain = match to {
+            DType::Bool => apart(all.into_iter().map(|v| (v, 0.0))),
+            to if to.is_storage() => all.into_iter().all(|v| near(v, 1.0) == near(v, -1.0)),
+            _ => apart(all.into_iter().map(|v| (v, v.round()))),
+        };
+        certain.then_some(())?;
     }
     b.add(Cast { to }, &[&x])?;
     Some(())
@@ -344,6 +384,52 @@ fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
     let shape = if few { Shape::from_iter([Dim::from(1 + b.below(4))]) } else { b.shape(rank) };
     let ids = b.ids(shape, &rows)?;
     b.add(GatherRows, &[&table, &ids])?;
+    Some(())
+}
+
+/// Coordinates for the first axes of a tensor, counted, given or computed, some of them beyond their axes.
+fn coordinates(b: &mut Builder<'_>, x: &Entry) -> Vec<Entry> {
+    let (own, rank) = (shape_of(b, x), b.below(3));
+    let shape = if b.one_in(3) { own.clone() } else { b.shape(rank) };
+    let indexed = 1 + b.below(own.len());
+    let mut all = vec![];
+    for _ in 0..indexed {
+        let dtype = b.one_of(&[DType::I32, DType::I32, DType::I64]);
+        let counted = !shape.is_empty() && b.allows("iota") && b.one_in(3);
+        let axis = b.below(shape.len());
+        let iota = Iota { shape: shape.clone(), axis, dtype };
+        let counted = if counted { b.add(iota, &[]).and_then(|mut all| all.pop()) } else { None };
+        all.push(match counted {
+            Some(counted) => counted,
+            None if b.one_in(2) => b.tensor_input(dtype, shape.clone()),
+            None => b.value(dtype, shape.clone()),
+        });
+    }
+    all
+}
+
+fn index(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let coordinates = coordinates(b, &x);
+    let operands: Vec<&Entry> = std::iter::once(&x).chain(&coordinates).collect();
+    b.add(Index, &operands)?;
+    Some(())
+}
+
+fn index_update(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let coordinates = coordinates(b, &x);
+    let (dtype, indexed) = (b.graph.dtype_of(x.o), coordinates.len());
+    let op = match dtype {
+        DType::Bool => b.one_of(&[None, Some(ReduceOp::Max), Some(ReduceOp::Min)]),
+        _ => b.one_of(&[None, Some(ReduceOp::Sum), Some(ReduceOp::Prod), Some(ReduceOp::Max)]),
+    };
+    let mut shape = shape_of(b, &coordinates[0]);
+    shape.extend(shape_of(b, &x).drain(indexed..));
+    let updates = b.value(dtype, shape);
+    let operands: Vec<&Entry> =
+        std::iter::once(&x).chain(&coordinates).chain(std::iter::once(&updates)).collect();
+    b.add(IndexUpdate { op }, &operands)?;
     Some(())
 }
 

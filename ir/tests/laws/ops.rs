@@ -16,7 +16,10 @@ use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::fill::Fill;
 use latentc_ir::ops::gather_rows::GatherRows;
+use latentc_ir::ops::index::Index;
+use latentc_ir::ops::index_update::IndexUpdate;
 use latentc_ir::ops::input::Input;
+use latentc_ir::ops::iota::Iota;
 use latentc_ir::ops::log_sum_exp::LogSumExp;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::pad::Pad;
@@ -115,6 +118,9 @@ fn cases() -> Vec<Case> {
     }
     case(Fill { value: Literal::float(DType::F64, 1.5), shape: dims(&[2, 3]) }.into(), vec![]);
     case(Size { dim: 6.into() }.into(), vec![]);
+    for (axis, dtype) in [(0, DType::I32), (1, DType::F64), (1, DType::U8)] {
+        case(Iota { shape: dims(&[2, 300]), axis, dtype }.into(), vec![]);
+    }
     case(Random { stream: 7, shape: dims(&[3, 5]) }.into(), seed_and_step().to_vec());
     for to in DType::ALL {
         case(Cast { to }.into(), vec![numbers(&[7], 1)]);
@@ -151,6 +157,20 @@ fn cases() -> Vec<Case> {
     case(GatherRows.into(), vec![numbers(&[5, 2], 1), ids(7, 5, 1)]);
     case(GatherRows.into(), vec![numbers(&[5], 1), ids(6, 5, 2).reshaped(&[2, 3])]);
     case(GatherRows.into(), vec![numbers(&[5, 2, 2], 1), ids(1, 5, 3).reshaped(&[])]);
+    case(Index.into(), vec![numbers(&[5], 1), ids(6, 5, 2).reshaped(&[2, 3])]);
+    // Some are beyond the axis; some elements are read more than once.
+    let beyond = ints(&[7], &[-3i64, 0, 2, 9, 1, 1, i64::MIN]);
+    case(Index.into(), vec![numbers(&[3, 4], 1), beyond.clone(), ids(7, 4, 1)]);
+    case(Index.into(), vec![numbers(&[3, 4, 2], 1), beyond.clone(), ids(7, 4, 1), ids(7, 2, 2)]);
+    case(Index.into(), vec![numbers(&[3, 2, 2], 1), beyond.clone()]);
+    case(Index.into(), vec![numbers(&[3, 2, 2], 1), ids(2, 3, 1), ids(2, 2, 2)]);
+    for op in [None, Some(ReduceOp::Sum), Some(ReduceOp::Prod), Some(ReduceOp::Max), Some(ReduceOp::Min)] {
+        let op = || IndexUpdate { op }.into();
+        case(op(), vec![numbers(&[3], 1), beyond.clone(), numbers(&[7], 2)]);
+        case(op(), vec![numbers(&[3, 4, 2], 1), beyond.clone(), numbers(&[7, 4, 2], 2)]);
+        case(op(), vec![numbers(&[3, 2, 2], 1), ids(4, 3, 1), ids(4, 2, 2), numbers(&[4, 2], 2)]);
+        case(op(), vec![numbers(&[0, 2], 1), ids(4, 3, 1), numbers(&[4, 2], 2)]);
+    }
     case(ScatterRows { rows: 4.into() }.into(), vec![ids(6, 4, 1), numbers(&[6, 3], 2)]);
     case(ScatterRows { rows: 4.into() }.into(), vec![ids(6, 4, 1), numbers(&[6], 2)]);
     case(RowSparse { rows: 5.into() }.into(), vec![ids(4, 5, 1), numbers(&[4, 2], 2)]);
@@ -281,6 +301,7 @@ fn tensor_names(g: &Graph, operands: &[Operand]) -> Vec<&'static str> {
 fn has_no_derivative(op: &Op, operands: &[Value]) -> bool {
     match op {
         Op::SegmentSum(_) | Op::ScoreTopK(_) => true,
+        Op::IndexUpdate(u) => u.op == Some(ReduceOp::Prod),
         Op::TopK(_) => matches!(&operands[0], Value::Tensor(a) if a.shape().len() > 1),
         _ => false,
     }
@@ -318,11 +339,14 @@ fn number(op: &Op) -> usize {
         Op::LogSumExp(_) => 26,
         Op::SpmmRows(_) => 27,
         Op::Size(_) => 28,
+        Op::Iota(_) => 29,
+        Op::Index(_) => 30,
+        Op::IndexUpdate(_) => 31,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 29;
+pub const OPS: usize = 32;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -9,6 +9,7 @@ use crate::graph::Graph;
 use crate::lower::{Library, NoLibrary, Target};
 use crate::plan::{self, Program};
 use crate::rewrite;
+use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
 
 /// How a program is made.
@@ -22,12 +23,15 @@ pub struct Options<'a> {
     pub rewrite: bool,
     /// Whether nodes are fused; without it every op is a kernel of its own.
     pub fuse: bool,
+    /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
+    /// [`Program::checks`](plan::Program::checks).
+    pub checked: bool,
 }
 
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true }
+        Options { target, library: &NoLibrary, rewrite: true, fuse: true, checked: false }
     }
 }
 
@@ -37,6 +41,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("target", &self.target)
             .field("rewrite", &self.rewrite)
             .field("fuse", &self.fuse)
+            .field("checked", &self.checked)
             .finish_non_exhaustive()
     }
 }
@@ -112,7 +117,7 @@ impl Pass {
 pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
     for pass in PASSES {
-        if options.rewrite || !pass.optional {
+        if (options.rewrite && !options.checked) || !pass.optional {
             pass.run(&mut graph)?;
         }
     }
@@ -121,14 +126,17 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
-    fuse(graph, options.fuse)
+    if options.checked {
+        return fuse(graph, false, &plan::read_by_checks(graph));
+    }
+    fuse(graph, options.fuse, &FxHashSet::default())
 }
 
 /// A graph as a program.
 pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
     let optimised = optimise(graph, options)?;
     let fusion = regions(&optimised, options);
-    let mut program = plan::build(&optimised, fusion.regions, options.target, options.library)?;
+    let mut program = plan::build(&optimised, fusion.regions, options.target, options.library, options.checked)?;
     // Ids must be in bounds also where a rule has done away with what they name.
     let bounds = plan::bounds::bounds(graph);
     for (input, node) in program.inputs.iter_mut().zip(graph.inputs()) {

@@ -1,7 +1,9 @@
 //! From regions to a program: kernels, the buffers they name, the order of launches and the arena.
 
+use super::check::{Hazard, hazards, means_infinity, operands_of};
 use super::memory::{Tenant, place};
-use super::{BufferDecl, InputDecl, Launch, OutputDecl, Place, Program};
+use super::origin::{OpAt, Origin, RegionWork, behind};
+use super::{BufferDecl, Check, CheckKind, InputDecl, Launch, OutputDecl, Place, Program, Table};
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;
 use crate::dtype::DType;
@@ -14,18 +16,20 @@ use crate::ops::Op;
 use crate::types::{Shape, Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::bounds::bounds;
+use super::bounds::{are_checked, bounds, ids_of};
 use super::in_place::{self, InPlace};
 
 /// Bytes of an arena beyond which sizes are taken for a mistake.
 const LARGEST_ARENA: i64 = 1 << 42;
 
-/// Builds the program of a graph that has been divided into regions.
+/// Builds the program of a graph that has been divided into regions; with `checked`, regions of one node, with what
+/// a checked run looks at.
 pub fn build(
     graph: &Graph,
     regions: Vec<Region>,
     target: &Target,
     library: &dyn Library,
+    checked: bool,
 ) -> Result<Program, Diag> {
     let InPlace { regions, shared } = in_place::decide(graph, regions);
     let mut b = Builder {
@@ -34,11 +38,8 @@ pub fn build(
             name: graph.name.clone(),
             dims: dims(graph),
             inputs: inputs(graph),
-            outputs: vec![],
-            buffers: vec![],
-            kernels: vec![],
-            launches: vec![],
-            arena_bytes: 0,
+            tables: tables(graph),
+            ..Program::default()
         },
         buffer_of: FxHashMap::default(),
         output_of: FxHashMap::default(),
@@ -63,8 +64,15 @@ pub fn build(
                 b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
             })
             .collect();
+        let work = RegionWork::of(graph, region, i);
+        let sizes: Vec<Dim> = lowered.temps.iter().map(|(d, len)| len * &d.size().into()).collect();
+        let first = b.program.launches.len();
         for call in lowered.calls {
-            b.launch(call, &temps)?;
+            let origin = work.launch(graph, &call, &sizes);
+            b.launch(call, &temps, origin)?;
+        }
+        if checked {
+            b.checks(region, first, &shared)?;
         }
     }
     b.copies(&shared)?;
@@ -131,7 +139,7 @@ impl Builder<'_> {
         Ok(at)
     }
 
-    fn launch(&mut self, call: Call, temps: &[usize]) -> Result<(), Diag> {
+    fn launch(&mut self, call: Call, temps: &[usize], origin: Origin) -> Result<(), Diag> {
         let mut buffers = vec![];
         for a in &call.args {
             buffers.push(match a {
@@ -139,10 +147,66 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, buffers)
+        self.push(call.kernel, buffers, origin)
     }
 
-    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>) -> Result<(), Diag> {
+    /// What a checked run looks at around the launches of a region, from `first` on.
+    fn checks(
+        &mut self,
+        region: &Region,
+        first: usize,
+        shared: &FxHashMap<Operand, Operand>,
+    ) -> Result<(), Diag> {
+        let graph = self.graph;
+        let Some(last) = self.program.launches.len().checked_sub(1).filter(|last| *last >= first) else {
+            return Ok(());
+        };
+        for n in region.nodes.iter().copied() {
+            let node = graph.node(n);
+            let at = OpAt { op: node.op.def().name(), span: node.span.clone() };
+            for hazard in hazards(graph, n) {
+                let o = hazard.operand(graph, n);
+                // A constant has no buffer; what a division by it or a conversion of it gives is no surprise of
+                // a run.
+                if matches!(graph.node(o.node).op, Op::Fill(_)) {
+                    continue;
+                }
+                let buffer = self.buffer(Arg::Value(shared.get(&o).copied().unwrap_or(o)))?;
+                let kind = match hazard {
+                    Hazard::Rows(operand, rows) => CheckKind::Rows { ids: buffer, operand, rows },
+                    Hazard::Fits(to) => CheckKind::Fits { from: buffer, to },
+                    Hazard::Divisor => CheckKind::Divisor { by: buffer },
+                };
+                let operands = operands_of(graph, n);
+                self.program.checks.push(Check { launch: first, at: at.clone(), operands, kind });
+            }
+            // What is made of nothing is as it was written.
+            let made = !matches!(node.op, Op::Fill(_));
+            for o in region.outputs.iter().filter(|o| o.node == n && made) {
+                let Some(t) = graph.type_of(*o).as_tensor().filter(|t| t.dtype.is_float()) else { continue };
+                let mut reads = vec![];
+                for (position, x) in node.operands.iter().enumerate() {
+                    let source = behind(graph, *x);
+                    let float = graph.type_of(source).as_tensor().is_some_and(|t| t.dtype.is_float());
+                    if float && !matches!(graph.node(source.node).op, Op::Fill(_)) {
+                        let aligned = source == *x && graph.tensor(source).shape == t.shape;
+                        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+                        let home = shared.get(&source).copied().unwrap_or(source);
+                        reads.push((self.buffer(Arg::Value(home))?, (aligned && map).then_some(position)));
+                    }
+                }
+                let writes = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
+                let infinite = means_infinity(&node.op);
+                let kind = CheckKind::Finite { reads, writes, infinite };
+                let operands = operands_of(graph, n);
+                self.program.checks.push(Check { launch: last, at: at.clone(), operands, kind });
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>, origin: Origin) -> Result<(), Diag> {
+        debug_assert_eq!(crate::nest::verify::verify(&kernel), Ok(()), "a kernel that breaks its rules");
         let mut dims = vec![];
         for name in &kernel.dims {
             match self.program.dims.iter().position(|d| d.name == *name) {
@@ -159,6 +223,7 @@ impl Builder<'_> {
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
+        self.program.origins.push(origin);
         Ok(())
     }
 
@@ -178,7 +243,7 @@ impl Builder<'_> {
                 };
                 self.program.buffers.push(decl);
                 let to = self.program.buffers.len() - 1;
-                self.copy(from, to)?;
+                self.copy(from, to, *o)?;
             }
         }
         let mut pending = vec![];
@@ -196,35 +261,38 @@ impl Builder<'_> {
             }
             let from = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
             let to = self.buffer(Arg::Value(home))?;
-            pending.push((from, to));
+            pending.push((from, to, *o));
         }
         // A new value that is another input's old one must be taken before that input is written.
         let inputs_read: Vec<usize> = pending
             .iter()
-            .map(|(from, _)| *from)
+            .map(|(from, ..)| *from)
             .filter(|f| matches!(self.program.buffers[*f].place, Place::Input(_)))
             .collect();
-        for (from, to) in &mut pending {
+        for (from, _, o) in &mut pending {
             let written_before = inputs_read.contains(from);
             if written_before {
                 let d = self.program.buffers[*from].clone();
                 let saved = self.arena_buffer(format!("{}_before", d.name), d.dtype, d.shape);
-                self.copy(*from, saved)?;
+                self.copy(*from, saved, *o)?;
                 *from = saved;
             }
-            let _ = to;
         }
-        for (from, to) in pending {
-            self.copy(from, to)?;
+        for (from, to, o) in pending {
+            self.copy(from, to, o)?;
         }
         Ok(())
     }
 
-    fn copy(&mut self, from: usize, to: usize) -> Result<(), Diag> {
+    fn copy(&mut self, from: usize, to: usize, value: Operand) -> Result<(), Diag> {
         let d = self.program.buffers[from].clone();
-        let name = format!("copy{}", self.program.launches.len());
+        let launches = self.program.launches.len();
+        let name = format!("copy{launches}");
         let kernel = copy_kernel(&name, d.dtype, &product(&d.shape));
-        self.push(kernel, vec![from, to])
+        let bytes = &product(&d.shape) * &d.dtype.size().into();
+        let group = self.program.origins.last().map_or(0, |o| o.group + 1);
+        let span = self.graph.node(value.node).span.clone();
+        self.push(kernel, vec![from, to], Origin::copy(group, span, &bytes))
     }
 
     /// Gives temporaries their place in the arena.
@@ -297,10 +365,26 @@ fn inputs(graph: &Graph) -> Vec<InputDecl> {
                 kind: i.kind,
                 ty: i.ty.clone(),
                 bound: bounds.get(n).cloned(),
+                span: graph.node(*n).span.clone(),
             }),
             _ => None,
         })
         .collect()
+}
+
+/// Tables without a row, for some sizes, that computed row numbers may name.
+fn tables(graph: &Graph) -> Vec<Table> {
+    let live = crate::fuse::live_nodes(graph);
+    let table = |n: NodeId| {
+        let (position, rows) = ids_of(graph, n).filter(|(_, rows)| rows.lower() <= 0)?;
+        let ids = graph.node(n).operands[position];
+        if are_checked(graph, ids) {
+            return None;
+        }
+        let at = OpAt { op: graph.node(n).op.def().name(), span: graph.node(n).span.clone() };
+        Some(Table { at, rows, ids: crate::ops::elements(graph.type_of(ids)) })
+    };
+    graph.topological().into_iter().filter(|n| live.contains(n)).filter_map(table).collect()
 }
 
 fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag> {

@@ -2,12 +2,15 @@
 
 pub mod bounds;
 mod build;
+mod check;
 mod in_place;
 pub mod interp;
 pub mod memory;
+mod origin;
 mod text;
 
-use crate::dim::Symbol;
+use crate::diag::Span;
+use crate::dim::{Dim, Symbol};
 use crate::dtype::DType;
 use crate::graph::InputKind;
 use crate::nest::Kernel;
@@ -15,9 +18,12 @@ use crate::types::{Shape, Type};
 use std::sync::Arc;
 
 pub use build::build;
+pub(crate) use check::read_by_checks;
+pub use check::{Check, CheckKind, Hazard, hazards, means_infinity, operands_of};
+pub use origin::{OpAt, Origin};
 
 /// A program ready to be compiled for a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Program {
     /// Its name.
     pub name: String,
@@ -35,6 +41,24 @@ pub struct Program {
     pub launches: Vec<Launch>,
     /// Bytes of the arena that temporaries share, for the greatest values of the dims.
     pub arena_bytes: usize,
+    /// What each launch does of the graph; empty in a plan that no graph was.
+    pub origins: Vec<Origin>,
+    /// Tables that may have no row and are read by row numbers that the program computes: a run with such numbers
+    /// and no row must be refused, for there is no row to bring them to.
+    pub tables: Vec<Table>,
+    /// What a checked run looks at, by launch; empty unless the plan was made to be checked.
+    pub checks: Vec<Check>,
+}
+
+/// A table that is read, or written, by computed row numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The op that reads or writes it.
+    pub at: OpAt,
+    /// The number of its rows, 0 for some values of the dims.
+    pub rows: Dim,
+    /// The number of row numbers.
+    pub ids: Dim,
 }
 
 /// An input of a program.
@@ -47,7 +71,9 @@ pub struct InputDecl {
     /// Its type.
     pub ty: Type,
     /// For integer data: every element must lie in `0..bound` (checked once a run), where it is known.
-    pub bound: Option<crate::dim::Dim>,
+    pub bound: Option<Dim>,
+    /// Where the user declared it.
+    pub span: Span,
 }
 
 /// An output of a program.

@@ -131,7 +131,7 @@ pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
-pub use program::{Program, Result, program};
+pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Tensor};
 pub use train::loss;

@@ -42,6 +42,7 @@ fn copies(symbols: &[&Dim], inputs: Vec<InputDecl>, copies: &[Copy]) -> Program 
         kernels: vec![],
         launches: vec![],
         arena_bytes: 0,
+        schedules: vec![],
     };
     for (i, Copy(name, dtype, place, size, dim, plus)) in copies.iter().enumerate() {
         let (name, dtype, shape) = ((*name).to_owned(), *dtype, shape(&[size]));

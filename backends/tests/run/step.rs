@@ -179,6 +179,7 @@ pub fn program() -> Program {
             launch(3, &[7, 9, 5], &[1]),
         ],
         arena_bytes: arena,
+        schedules: vec![],
     }
 }
 

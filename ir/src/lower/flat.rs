@@ -2,21 +2,18 @@
 
 use super::cx::{Cx, Row};
 use super::value::is_free;
-use super::{Job, LowerError, Lowered};
+use super::{Job, LowerError, Lowered, Schedule};
 use crate::graph::{NodeId, Operand};
 use crate::nest::{AxisKind, Index, Split};
 use crate::ops::{Class, Op};
 use crate::types::{Shape, product};
 use rustc_hash::FxHashSet;
 
-/// Elements of a chunk, the unit of parallel work.
-const CHUNK: i64 = 4096;
-
 /// Scalars, one after the other.
-pub(super) fn scalars(job: &Job) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("");
+pub(super) fn scalars(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("", schedule);
     store_all(&mut cx, &job.region.outputs, &[])?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
 }
 
 /// Computes all values at an index, then stores them: one may take the buffer of an input of another.
@@ -81,13 +78,13 @@ pub(super) fn is_flat(job: &Job) -> bool {
 }
 
 /// A kernel over the elements of one shape in row-major order.
-pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("");
+pub(super) fn lower(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("", schedule);
     let shape = job.graph.shape_of(job.region.outputs[0]);
     let count = product(&shape);
     let outputs = &job.region.outputs;
     elements(&mut cx, &shape, count.as_const(), |cx, at| store_all(cx, outputs, at))?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
 }
 
 /// Writes loops over all elements of a shape, in vectors; the body gets the index of each.
@@ -97,21 +94,22 @@ pub(super) fn elements(
     count: Option<i64>,
     body: impl Fn(&mut Cx, &[Index]) -> Result<(), LowerError>,
 ) -> Result<(), LowerError> {
-    let wide = AxisKind::Vector(cx.target.lanes * 2);
+    let wide = AxisKind::Vector(cx.schedule.vector() * 2);
     let total = cx.dim(&product(shape));
     let each = |cx: &mut Cx, i: Index| {
         let index = cx.delinear(shape, i.clone());
         cx.row = Some(Row { index: index.clone(), flat: i, in_tile: Index::Const(0), shape: shape.to_vec() });
         body(cx, &index)
     };
-    if let Some(n) = count.filter(|n| *n <= CHUNK / 4) {
+    let chunk = cx.schedule.of(cx.schedule.chunk);
+    if let Some(n) = count.filter(|n| *n <= chunk / 4) {
         return cx.loop_("i", (Index::Const(0), Index::Const(n)), 1, wide, each);
     }
-    let chunks = (total.clone() + (CHUNK - 1)).floor_div(CHUNK);
-    let parallel = AxisKind::Parallel(Split::Even);
+    let chunks = (total.clone() + (chunk - 1)).floor_div(chunk);
+    let parallel = cx.divide(Split::Even);
     cx.loop_("c", (Index::Const(0), chunks), 1, parallel, |cx, c| {
-        let lo = c * CHUNK;
-        let hi = (lo.clone() + CHUNK).min(total);
+        let lo = c * chunk;
+        let hi = (lo.clone() + chunk).min(total);
         cx.loop_("i", (lo, hi), 1, wide, each)
     })
 }

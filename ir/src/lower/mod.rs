@@ -10,6 +10,7 @@ mod flat;
 mod levels;
 mod products;
 mod rows;
+pub mod schedule;
 mod single;
 mod stage;
 mod value;
@@ -23,6 +24,7 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use schedule::{Schedule, Schedules};
 pub use value::is_free;
 
 /// What lowering knows of the machine.
@@ -74,6 +76,8 @@ pub struct Lowered {
     pub calls: Vec<Call>,
     /// Element type and number of elements of each temporary.
     pub temps: Vec<(DType, Dim)>,
+    /// What was decided for the kernels; of a library's answer it is not looked at.
+    pub schedule: Option<Schedule>,
 }
 
 /// A region that cannot be written as a nest: a fault of the compiler or an op without a kernel.
@@ -103,22 +107,44 @@ impl Library for NoLibrary {
     }
 }
 
+/// For whom and with what kernels are written.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    /// The machine.
+    pub target: &'a Target,
+    /// Kernels made by hand.
+    pub library: &'a dyn Library,
+    /// Decisions that replace the usual ones.
+    pub schedules: &'a Schedules,
+}
+
 /// Writes the kernels of a region. `stored` are the values that regions store, of which none is computed again
 /// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take.
 pub fn lower(
     graph: &Graph,
     region: &Region,
     name: &str,
-    target: &Target,
-    library: &dyn Library,
+    options: &How,
     stored: &FxHashSet<Operand>,
     in_place: &FxHashMap<Operand, Operand>,
 ) -> Result<Lowered, LowerError> {
     let members: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
+    let target = options.target;
     let job = Job { graph, region, name, target, members: &members, stored, in_place };
+    let choose = |usual: Schedule| options.schedules.choose(name, usual);
+    let claim = |target: &Target| options.library.claim(graph, region.nodes[0], name, target);
+    let mut schedule = Schedule::new(schedule::Form::Scalars);
     let lowered = match &region.kind {
-        Kind::Single => match library.claim(graph, region.nodes[0], name, target) {
+        Kind::Single => match claim(target) {
             Some(mut claimed) => {
+                let usual = schedule::library(target);
+                schedule = choose(usual)?;
+                if schedule != usual {
+                    claimed = claim(&schedule.target(target)).ok_or_else(|| LowerError {
+                        kernel: name.to_owned(),
+                        what: "its schedule: no kernel made by hand takes it".to_owned(),
+                    })?;
+                }
                 for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
                     if let Arg::Value(o) = arg {
                         *o = in_place.get(o).copied().unwrap_or(*o);
@@ -126,13 +152,28 @@ pub fn lower(
                 }
                 Ok(claimed)
             }
-            None => single::lower(&job),
+            None => {
+                let product = matches!(graph.node(region.nodes[0]).op, Op::Matmul(_));
+                schedule = choose(schedule::single(target, product))?;
+                single::lower(&job, schedule)
+            }
         },
-        Kind::Scalars => flat::scalars(&job),
-        Kind::Rows(_) if flat::is_flat(&job) => flat::lower(&job),
-        Kind::Rows(rows) => rows::lower(&job, rows),
+        Kind::Scalars => {
+            schedule = choose(schedule)?;
+            flat::scalars(&job, schedule)
+        }
+        Kind::Rows(_) if flat::is_flat(&job) => {
+            schedule = choose(schedule::flat(target))?;
+            flat::lower(&job, schedule)
+        }
+        Kind::Rows(rows) => rows::plan(&job, rows).and_then(|plan| {
+            schedule = choose(schedule::rows(target, &plan.about(&job)))?;
+            rows::lower(&job, plan, schedule)
+        }),
     };
-    lowered.map_err(|e| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e })
+    let named =
+        |e: LowerError| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e };
+    lowered.map(|l| Lowered { schedule: Some(schedule), ..l }).map_err(named)
 }
 
 /// One region on its way to kernels.
@@ -148,9 +189,9 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    fn cx(&self, suffix: &str) -> cx::Cx<'a> {
+    fn cx(&self, suffix: &str, schedule: Schedule) -> cx::Cx<'a> {
         let name = format!("{}{suffix}", self.name);
-        cx::Cx::new(&name, self)
+        cx::Cx::new(&name, self, schedule)
     }
 
     /// Whether a value that the region reads is written again by it: free, and stored nowhere.

@@ -1,16 +1,18 @@
 //! From regions to a program: kernels, the buffers they name, the order of launches and the arena.
 
 use super::memory::{Tenant, place};
-use super::{BufferDecl, InputDecl, Launch, OutputDecl, Place, Program};
+use super::{BufferDecl, InputDecl, Launch, OutputDecl, Place, Program, Provenance};
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{Graph, NodeId, Operand};
-use crate::lower::{Arg, Call, Library, Target, lower};
+use crate::lower::schedule::{self, Form};
+use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, Kernel, Space, Split};
 use crate::ops::Op;
+use crate::text::nearest;
 use crate::types::{Shape, Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -20,14 +22,15 @@ use super::in_place::{self, InPlace};
 /// Bytes of an arena beyond which sizes are taken for a mistake.
 const LARGEST_ARENA: i64 = 1 << 42;
 
-/// Builds the program of a graph that has been divided into regions.
-pub fn build(
-    graph: &Graph,
-    regions: Vec<Region>,
-    target: &Target,
-    library: &dyn Library,
-) -> Result<Program, Diag> {
-    let InPlace { regions, shared } = in_place::decide(graph, regions);
+/// Builds the program of a graph that has been divided into regions, and says where its parts come from.
+///
+/// # Errors
+/// An op that no kernel can be written for, a schedule that cannot be, a temporary beyond all measure.
+pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program, Provenance), Diag> {
+    let InPlace { regions, shared, copied } = in_place::decide(graph, regions);
+    let mut in_place: Vec<(Operand, Operand)> = shared.iter().map(|(new, home)| (*new, *home)).collect();
+    in_place.sort_unstable();
+    let mut origin = Provenance { in_place, copied, ..Provenance::default() };
     let mut b = Builder {
         graph,
         program: Program {
@@ -39,6 +42,7 @@ pub fn build(
             kernels: vec![],
             launches: vec![],
             arena_bytes: 0,
+            schedules: vec![],
         },
         buffer_of: FxHashMap::default(),
         output_of: FxHashMap::default(),
@@ -51,7 +55,7 @@ pub fn build(
     let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
         let name = kernel_name(graph, region, i);
-        let lowered = lower(graph, region, &name, target, library, &stored, &shared).map_err(|e| {
+        let lowered = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
         })?;
@@ -63,13 +67,32 @@ pub fn build(
                 b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
             })
             .collect();
+        let schedule = lowered.schedule.unwrap_or(Schedule::new(Form::Library));
         for call in lowered.calls {
-            b.launch(call, &temps)?;
+            b.launch(call, schedule, &temps)?;
+            origin.launches.push(Some(i));
         }
+        origin.schedules.push((name, schedule));
+    }
+    if let Some(unknown) = how.schedules.names().find(|n| origin.schedules.iter().all(|(name, _)| name != n))
+    {
+        let names = origin.schedules.iter().map(|(name, _)| name.as_str());
+        let near = nearest(unknown, names).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let message = format!("a schedule is given for `{unknown}`, which is no kernel of the program{near}");
+        return Err(Diag::new(message, Span::none(), "in the schedules"));
     }
     b.copies(&shared)?;
     b.places()?;
-    Ok(b.program)
+    origin.launches.resize(b.program.launches.len(), None);
+    origin.values = vec![None; b.program.buffers.len()];
+    for (arg, at) in &b.buffer_of {
+        origin.values[*at] = match arg {
+            Arg::Value(o) | Arg::Csr(o, _) => Some(*o),
+            Arg::Temp(_) => None,
+        };
+    }
+    origin.regions = regions;
+    Ok((b.program, origin))
 }
 
 struct Builder<'a> {
@@ -131,7 +154,7 @@ impl Builder<'_> {
         Ok(at)
     }
 
-    fn launch(&mut self, call: Call, temps: &[usize]) -> Result<(), Diag> {
+    fn launch(&mut self, call: Call, schedule: Schedule, temps: &[usize]) -> Result<(), Diag> {
         let mut buffers = vec![];
         for a in &call.args {
             buffers.push(match a {
@@ -139,10 +162,10 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, buffers)
+        self.push(call.kernel, schedule, buffers)
     }
 
-    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>) -> Result<(), Diag> {
+    fn push(&mut self, kernel: Kernel, schedule: Schedule, buffers: Vec<usize>) -> Result<(), Diag> {
         let mut dims = vec![];
         for name in &kernel.dims {
             match self.program.dims.iter().position(|d| d.name == *name) {
@@ -156,6 +179,7 @@ impl Builder<'_> {
         }
         let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
             self.program.kernels.push(kernel);
+            self.program.schedules.push(schedule);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
@@ -224,7 +248,7 @@ impl Builder<'_> {
         let d = self.program.buffers[from].clone();
         let name = format!("copy{}", self.program.launches.len());
         let kernel = copy_kernel(&name, d.dtype, &product(&d.shape));
-        self.push(kernel, vec![from, to])
+        self.push(kernel, schedule::copy(), vec![from, to])
     }
 
     /// Gives temporaries their place in the arena.

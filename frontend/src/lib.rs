@@ -121,6 +121,7 @@ pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
 #[cfg(feature = "llvm")]
 pub use latentc_backends::cpu::{Isa, llvm_version};
+pub use latentc_backends::debug;
 pub use latentc_backends::{Cache, CompileError, Options, Report, RunError, Session, Store};
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
@@ -129,6 +130,7 @@ pub use latentc_ir::csr::CsrError;
 pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
+pub use latentc_ir::lower::{Schedule, Schedules};
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program, read_graph};

@@ -108,7 +108,26 @@ pub enum CliError {
     },
     /// Mistakes in a program, each with its lines.
     #[error("the program cannot be used\n{}", .0.render(false))]
-    Program(#[from] latentc::Errors),
+    Program(latentc::Errors),
+    /// A kernel that the program does not have.
+    #[error("no kernel `{name}`; there are: {valid}")]
+    NoKernel {
+        /// The name asked for.
+        name: String,
+        /// All kernels.
+        valid: String,
+    },
+    /// A limit of a machine that is none.
+    #[error("{option} {value}: expected a positive number")]
+    Peak {
+        /// The option.
+        option: &'static str,
+        /// The number.
+        value: f64,
+    },
+    /// Stages that could not be dumped.
+    #[error(transparent)]
+    Dump(#[from] latentc::debug::DumpError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -150,6 +169,18 @@ pub enum CliError {
     /// Signals that cannot be listened to.
     #[error("Ctrl-C cannot be handled ({0})")]
     Signals(io::Error),
+}
+
+impl From<latentc::Errors> for CliError {
+    fn from(e: latentc::Errors) -> CliError {
+        CliError::Program(e)
+    }
+}
+
+impl From<latentc::CompileError> for CliError {
+    fn from(e: latentc::CompileError) -> CliError {
+        CliError::Program(e.into())
+    }
 }
 
 impl CliError {

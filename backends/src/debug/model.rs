@@ -38,11 +38,6 @@ impl Explanation {
         Explanation { title, isa, about, limits, estimates, code_seconds }
     }
 
-    /// The page.
-    pub fn html(&self) -> String {
-        String::new()
-    }
-
     /// Seconds that a run takes at the least.
     pub fn seconds(&self) -> f64 {
         self.estimates.iter().map(|e| e.seconds).sum()

@@ -96,7 +96,7 @@ impl Session {
             return Err(RunError::UnknownOutput { name: name.to_owned(), known });
         };
         let dtype = self.outputs[at].1;
-        if T::DTYPE != dtype && !(T::DTYPE == DType::U8 && dtype == DType::Bool) {
+        if !dtype.is_seen_as(T::DTYPE) {
             let place = format!("output `{name}`");
             return Err(RunError::ElementType { place, expected: dtype, found: T::DTYPE });
         }

@@ -49,6 +49,5 @@ fn lowered(schedule: Schedule, node: NodeId, operands: &[Operand]) -> Lowered {
             .map(|s| Call { kernel: s.kernel, args: s.args.into_iter().map(arg).collect() })
             .collect(),
         temps: schedule.temps.into_iter().map(|t| (t.dtype, t.len)).collect(),
-        schedule: None,
     }
 }

@@ -165,7 +165,13 @@ fn outside(bytes: &[u8], dtype: DType, bound: i64) -> Option<(usize, i64)> {
         }
         DType::U32 => first(seen::<u32>(bytes), |x| i64::from(*x) >= bound),
         DType::U8 => first(seen::<u8>(bytes), |x| i64::from(*x) >= bound),
+        DType::U16 => first(seen::<u16>(bytes), |x| i64::from(*x) >= bound),
+        DType::I16 => first(seen::<i16>(bytes), |x| *x < 0 || i64::from(*x) >= bound),
+        DType::I8 => first(seen::<i8>(bytes), |x| *x < 0 || i64::from(*x) >= bound),
+        // Beyond the greatest i64 it is beyond every bound.
+        DType::U64 => first(seen::<i64>(bytes), |x| *x < 0 || *x >= bound),
         DType::Bool | DType::F64 | DType::F32 | DType::Bf16 | DType::F16 => None,
+        DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => None,
     }
 }
 

@@ -71,6 +71,12 @@ pub(crate) struct Dense {
 }
 
 impl Dims {
+    /// These symbols with these values.
+    pub fn fixed(symbols: Vec<Arc<Symbol>>, values: &[i64]) -> Dims {
+        let values = values.iter().map(|v| Some((*v, usize::MAX))).collect();
+        Dims { before: vec![None; symbols.len()], symbols, values }
+    }
+
     /// The value of each of the program's dimensions; 0 where unbound.
     pub fn value(&self, at: usize) -> i64 {
         self.values[at].map_or(0, |(v, _)| v)
@@ -309,7 +315,7 @@ fn no_memory(decl: &InputDecl, bytes: usize) -> RunError {
 }
 
 fn check_type(decl: &InputDecl, ty: &TensorType, found: DType) -> Result<(), RunError> {
-    if found == ty.dtype || (found == DType::U8 && ty.dtype == DType::Bool) {
+    if ty.dtype.is_seen_as(found) {
         return Ok(());
     }
     Err(RunError::ElementType { place: place(decl), expected: ty.dtype, found })

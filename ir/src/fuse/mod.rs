@@ -251,7 +251,7 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
                 _ => Kind::Single,
             }
         }
-        Op::Concat(_) | Op::Sddmm(_) => Kind::Single,
+        Op::Concat(_) | Op::IndexUpdate(_) | Op::Sddmm(_) => Kind::Single,
         op => match op.def().class() {
             Class::Opaque | Class::Composite => Kind::Single,
             _ if result.rank() == 0 => Kind::Scalars,

@@ -62,11 +62,11 @@ pub(super) struct Cx<'a> {
 }
 
 impl<'a> Cx<'a> {
-    pub fn new(name: &str, job: &Job<'a>, schedule: Schedule) -> Cx<'a> {
+    pub fn new(name: &str, job: &Job<'a>) -> Cx<'a> {
         Cx {
             graph: job.graph,
             target: job.target,
-            schedule,
+            schedule: job.schedule,
             k: KernelBuilder::new(name),
             members: job.members,
             stored: job.stored,

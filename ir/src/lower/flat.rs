@@ -2,7 +2,7 @@
 
 use super::cx::{Cx, Row};
 use super::value::is_free;
-use super::{Job, LowerError, Lowered, Schedule};
+use super::{Job, LowerError, Lowered};
 use crate::graph::{NodeId, Operand};
 use crate::nest::{AxisKind, Index, Split};
 use crate::ops::{Class, Op};
@@ -10,10 +10,10 @@ use crate::types::{Shape, product};
 use rustc_hash::FxHashSet;
 
 /// Scalars, one after the other.
-pub(super) fn scalars(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+pub(super) fn scalars(job: &Job) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     store_all(&mut cx, &job.region.outputs, &[])?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// Computes all values at an index, then stores them: one may take the buffer of an input of another.
@@ -78,13 +78,13 @@ pub(super) fn is_flat(job: &Job) -> bool {
 }
 
 /// A kernel over the elements of one shape in row-major order.
-pub(super) fn lower(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let shape = job.graph.shape_of(job.region.outputs[0]);
     let count = product(&shape);
     let outputs = &job.region.outputs;
     elements(&mut cx, &shape, count.as_const(), |cx, at| store_all(cx, outputs, at))?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// Writes loops over all elements of a shape, in vectors; the body gets the index of each.
@@ -94,7 +94,7 @@ pub(super) fn elements(
     count: Option<i64>,
     body: impl Fn(&mut Cx, &[Index]) -> Result<(), LowerError>,
 ) -> Result<(), LowerError> {
-    let wide = AxisKind::Vector(cx.schedule.vector() * 2);
+    let wide = AxisKind::Vector(cx.target.lanes * 2);
     let total = cx.dim(&product(shape));
     let each = |cx: &mut Cx, i: Index| {
         let index = cx.delinear(shape, i.clone());

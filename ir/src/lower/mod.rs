@@ -13,7 +13,9 @@ mod rows;
 pub mod schedule;
 mod single;
 mod stage;
+mod update;
 mod value;
+mod windows;
 
 use crate::dim::Dim;
 use crate::dtype::DType;
@@ -24,6 +26,7 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use schedule::Form;
 pub use schedule::{Schedule, Schedules};
 pub use value::is_free;
 
@@ -76,8 +79,6 @@ pub struct Lowered {
     pub calls: Vec<Call>,
     /// Element type and number of elements of each temporary.
     pub temps: Vec<(DType, Dim)>,
-    /// What was decided for the kernels; of a library's answer it is not looked at.
-    pub schedule: Option<Schedule>,
 }
 
 /// A region that cannot be written as a nest: a fault of the compiler or an op without a kernel.
@@ -119,7 +120,8 @@ pub struct How<'a> {
 }
 
 /// Writes the kernels of a region. `stored` are the values that regions store, of which none is computed again
-/// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take.
+/// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take. Gives what was decided,
+/// too.
 pub fn lower(
     graph: &Graph,
     region: &Region,
@@ -127,53 +129,53 @@ pub fn lower(
     options: &How,
     stored: &FxHashSet<Operand>,
     in_place: &FxHashMap<Operand, Operand>,
-) -> Result<Lowered, LowerError> {
+) -> Result<(Lowered, Schedule), LowerError> {
     let members: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
     let target = options.target;
-    let job = Job { graph, region, name, target, members: &members, stored, in_place };
-    let choose = |usual: Schedule| options.schedules.choose(name, usual);
-    let claim = |target: &Target| options.library.claim(graph, region.nodes[0], name, target);
-    let mut schedule = Schedule::new(schedule::Form::Scalars);
-    let lowered = match &region.kind {
-        Kind::Single => match claim(target) {
-            Some(mut claimed) => {
-                let usual = schedule::library(target);
-                schedule = choose(usual)?;
-                if schedule != usual {
-                    claimed = claim(&schedule.target(target)).ok_or_else(|| LowerError {
-                        kernel: name.to_owned(),
-                        what: "its schedule: no kernel made by hand takes it".to_owned(),
-                    })?;
-                }
-                for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
-                    if let Arg::Value(o) = arg {
-                        *o = in_place.get(o).copied().unwrap_or(*o);
-                    }
-                }
-                Ok(claimed)
-            }
-            None => {
-                let product = matches!(graph.node(region.nodes[0]).op, Op::Matmul(_));
-                schedule = choose(schedule::single(target, product))?;
-                single::lower(&job, schedule)
-            }
-        },
-        Kind::Scalars => {
-            schedule = choose(schedule)?;
-            flat::scalars(&job, schedule)
-        }
-        Kind::Rows(_) if flat::is_flat(&job) => {
-            schedule = choose(schedule::flat(target))?;
-            flat::lower(&job, schedule)
-        }
-        Kind::Rows(rows) => rows::plan(&job, rows).and_then(|plan| {
-            schedule = choose(schedule::rows(target, &plan.about(&job)))?;
-            rows::lower(&job, plan, schedule)
-        }),
-    };
+    let schedule = Schedule::new(Form::Scalars);
+    let job = Job { graph, region, name, target, schedule, members: &members, stored, in_place };
     let named =
         |e: LowerError| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e };
-    lowered.map(|l| Lowered { schedule: Some(schedule), ..l }).map_err(named)
+    let claim = |target: &Target| match region.kind {
+        Kind::Single => options.library.claim(graph, region.nodes[0], name, target),
+        _ => None,
+    };
+    // What is to be written, and the usual decisions about it.
+    let mut claimed = claim(target);
+    let mut plan = None;
+    let usual = match &region.kind {
+        Kind::Scalars => schedule,
+        Kind::Single if claimed.is_some() => schedule::library(target),
+        Kind::Single => schedule::single(target, matches!(graph.node(region.nodes[0]).op, Op::Matmul(_))),
+        Kind::Rows(_) if flat::is_flat(&job) => schedule::flat(target),
+        Kind::Rows(rows) => {
+            let made = plan.insert(rows::plan(&job, rows).map_err(named)?);
+            schedule::rows(target, &made.about(&job))
+        }
+    };
+    let schedule = options.schedules.choose(name, usual)?;
+    let target = &schedule.target(target);
+    if claimed.is_some() && schedule != usual {
+        let what = "its schedule: no kernel made by hand takes it";
+        claimed = claim(target);
+        claimed.as_ref().ok_or_else(|| LowerError { kernel: name.to_owned(), what: what.to_owned() })?;
+    }
+    let job = Job { target, schedule, ..job };
+    let lowered = match (&region.kind, claimed, plan) {
+        (Kind::Single, Some(mut claimed), _) => {
+            for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
+                if let Arg::Value(o) = arg {
+                    *o = in_place.get(o).copied().unwrap_or(*o);
+                }
+            }
+            Ok(claimed)
+        }
+        (Kind::Single, ..) => single::lower(&job),
+        (Kind::Scalars, ..) => flat::scalars(&job),
+        (Kind::Rows(_), _, Some(plan)) => rows::lower(&job, plan),
+        (Kind::Rows(_), ..) => flat::lower(&job),
+    };
+    Ok((lowered.map_err(named)?, schedule))
 }
 
 /// One region on its way to kernels.
@@ -182,16 +184,18 @@ struct Job<'a> {
     graph: &'a Graph,
     region: &'a Region,
     name: &'a str,
+    /// The machine, with what was decided in place of what it has.
     target: &'a Target,
+    schedule: Schedule,
     members: &'a FxHashSet<NodeId>,
     stored: &'a FxHashSet<Operand>,
     in_place: &'a FxHashMap<Operand, Operand>,
 }
 
 impl<'a> Job<'a> {
-    fn cx(&self, suffix: &str, schedule: Schedule) -> cx::Cx<'a> {
+    fn cx(&self, suffix: &str) -> cx::Cx<'a> {
         let name = format!("{}{suffix}", self.name);
-        cx::Cx::new(&name, self, schedule)
+        cx::Cx::new(&name, self)
     }
 
     /// Whether a value that the region reads is written again by it: free, and stored nowhere.

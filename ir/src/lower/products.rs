@@ -41,7 +41,7 @@ pub(super) fn product(
     let depth = cx.graph.shape_of(operands[0])[plan.rows.len()].clone();
     let depth = cx.dim(&depth);
     let b = cx.buffer(operands[1], Space::In)?;
-    let lanes = i64::from(cx.schedule.vector());
+    let lanes = i64::from(cx.target.lanes);
     // Rows that are left over are taken one by one, with as many sums in registers.
     let together = if tile == plan.tile { 1 } else { plan.tile / tile };
     let widest = cx.schedule.of(cx.schedule.panel) * together * lanes;
@@ -85,7 +85,7 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
     let (Some(m), Some(n)) = (shape[0].as_const(), shape[1].as_const()) else {
         return Err(cx.fault("an outer product of run-time sizes"));
     };
-    let lanes = i64::from(cx.schedule.vector());
+    let lanes = i64::from(cx.target.lanes);
     let widest = lanes * 4;
     let sum = s.dtype;
     for p0 in (0..n).step_by(widest as usize) {

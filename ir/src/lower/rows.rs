@@ -17,7 +17,7 @@ use super::cx::{Cx, Row};
 use super::levels::{Member, Role, members};
 use super::schedule::{self, Divide, Rows};
 use super::value::{as_type, sum_type};
-use super::{Arg, Job, LowerError, Lowered, Schedule, stage};
+use super::{Arg, Job, LowerError, Lowered, stage};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::Operand;
@@ -77,8 +77,9 @@ impl Plan {
     }
 }
 
-pub(super) fn lower(job: &Job, mut plan: Plan, schedule: Schedule) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+pub(super) fn lower(job: &Job, mut plan: Plan) -> Result<Lowered, LowerError> {
+    let schedule = job.schedule;
+    let mut cx = job.cx("");
     let about = plan.about(job);
     if let Some(what) = schedule::too_many_chunks(&about, &schedule) {
         return Err(cx.fault(what));
@@ -119,7 +120,7 @@ pub(super) fn lower(job: &Job, mut plan: Plan, schedule: Schedule) -> Result<Low
         }
         for s in &plan.sinks {
             let temp = cx.temp(s.temp, s.dtype, &(&chunks * &s.len.into()), Space::Out);
-            let wide = AxisKind::Vector(cx.schedule.vector());
+            let wide = AxisKind::Vector(cx.target.lanes);
             let base = c.clone() * s.len;
             cx.loop_("j", (Index::Const(0), Index::Const(s.len)), 1, wide, |cx, j| {
                 cx.k.store(temp, base + j.clone(), load(s.acc, j));
@@ -130,7 +131,7 @@ pub(super) fn lower(job: &Job, mut plan: Plan, schedule: Schedule) -> Result<Low
     })?;
     lowered.calls.push(cx.finish());
     for (i, s) in plan.sinks.iter().enumerate() {
-        lowered.calls.push(combine(job, schedule, s, &chunks, i)?);
+        lowered.calls.push(combine(job, s, &chunks, i)?);
     }
     Ok(lowered)
 }
@@ -176,15 +177,9 @@ fn sinks(cx: &mut Cx, plan: &mut Plan, lowered: &mut Lowered, chunks: &Dim) -> R
 }
 
 /// The kernel that adds up the partial sums of the chunks, in their order.
-fn combine(
-    job: &Job,
-    schedule: Schedule,
-    s: &Sink,
-    chunks: &Dim,
-    i: usize,
-) -> Result<super::Call, LowerError> {
-    let mut cx = job.cx(&format!("_sum{i}"), schedule);
-    let lanes = i64::from(schedule.vector());
+fn combine(job: &Job, s: &Sink, chunks: &Dim, i: usize) -> Result<super::Call, LowerError> {
+    let mut cx = job.cx(&format!("_sum{i}"));
+    let lanes = i64::from(job.target.lanes);
     let wide = if s.len % lanes == 0 { lanes } else { 1 };
     let temp = cx.temp(s.temp, s.dtype, &(chunks * &s.len.into()), Space::In);
     let out = cx.buffer(s.value, Space::Out)?;

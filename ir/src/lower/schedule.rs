@@ -129,12 +129,7 @@ impl Schedule {
         number.and_then(|n| i64::try_from(n).ok()).unwrap_or(1)
     }
 
-    /// Lanes, or one.
-    pub(super) fn vector(&self) -> u32 {
-        self.lanes.map_or(1, small)
-    }
-
-    /// The target as kernels made by hand are to see it.
+    /// The target with what was decided in place of what it has.
     pub(super) fn target(&self, target: &Target) -> Target {
         Target {
             lanes: self.lanes.map_or(target.lanes, small),

@@ -3,7 +3,7 @@
 
 use super::cx::{Cx, Row};
 use super::value::{as_type, sum_type};
-use super::{Job, LowerError, Lowered, Schedule};
+use super::{Job, LowerError, Lowered};
 use crate::graph::Operand;
 use crate::nest::build::{load, op2};
 use crate::nest::{AxisKind, Expr, Index, Space, Split};
@@ -12,16 +12,17 @@ use crate::plan::CsrPart;
 use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::product;
 
-pub(super) fn lower(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError> {
+pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
     let node = job.region.nodes[0];
     let out = Operand::from(node);
     match &job.graph.node(node).op {
-        Op::Reduce(r) => reduce(job, schedule, out, r.op, &r.axes),
-        Op::Matmul(m) => matmul(job, schedule, out, m.transpose_a, m.transpose_b),
-        Op::Concat(c) => concat(job, schedule, out, c.axis),
-        Op::Sddmm(_) => sddmm(job, schedule, out),
-        Op::Segments(_) => segments(job, schedule, out),
-        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => sparse(job, schedule, out),
+        Op::Reduce(r) => reduce(job, out, r.op, &r.axes),
+        Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
+        Op::Concat(c) => concat(job, out, c.axis),
+        Op::IndexUpdate(u) => super::update::lower(job, out, u.op),
+        Op::Sddmm(_) => sddmm(job, out),
+        Op::Segments(_) => segments(job, out),
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => sparse(job, out),
         op => Err(LowerError {
             kernel: job.name.to_owned(),
             what: format!("no kernel for `{}` of these shapes", op.def().name()),
@@ -30,7 +31,7 @@ pub(super) fn lower(job: &Job, schedule: Schedule) -> Result<Lowered, LowerError
 }
 
 /// Runs a body for every position of the leading axes of a shape, spread over threads.
-fn positions(
+pub(super) fn positions(
     cx: &mut Cx,
     shape: &[crate::dim::Dim],
     body: impl FnOnce(&mut Cx, Vec<Index>) -> Result<(), LowerError>,
@@ -44,14 +45,8 @@ fn positions(
 }
 
 /// Every element of the result by itself, over the reduced axes in order.
-fn reduce(
-    job: &Job,
-    schedule: Schedule,
-    out: Operand,
-    op: ReduceOp,
-    axes: &[usize],
-) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+fn reduce(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let x = job.graph.node(out.node).operands[0];
     let (from, to) = (job.graph.shape_of(x), job.graph.shape_of(out));
     let dtype = cx.dtype(out);
@@ -69,7 +64,7 @@ fn reduce(
         })?;
         cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
     })?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// What is written at an index.
@@ -98,16 +93,16 @@ fn over(
 }
 
 /// A product of matrices, any layout: rows of the result in parallel, panels of its columns in registers.
-fn matmul(job: &Job, schedule: Schedule, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let operands = job.graph.node(out.node).operands.clone();
     let (sa, to) = (job.graph.shape_of(operands[0]), job.graph.shape_of(out));
     let rank = to.len();
     let depth = sa[if ta { rank - 2 } else { rank - 1 }].clone();
     let depth = cx.dim(&depth);
     let dtype = cx.dtype(out);
-    let lanes = i64::from(cx.schedule.vector());
-    let panel = lanes * schedule.of(schedule.panel);
+    let lanes = i64::from(cx.target.lanes);
+    let panel = lanes * job.schedule.of(job.schedule.panel);
     let sum = sum_type(dtype);
     let acc = cx.k.buffer("acc", sum, panel, Space::Register);
     let one = cx.k.buffer("one", sum, 1, Space::Register);
@@ -155,15 +150,15 @@ fn matmul(job: &Job, schedule: Schedule, out: Operand, ta: bool, tb: bool) -> Re
             cx.store(out, &out_at(j), as_type(load(one, 0), sum, dtype))
         })
     })?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// One kernel a part, each of which writes its own place of the result.
-fn concat(job: &Job, schedule: Schedule, out: Operand, axis: usize) -> Result<Lowered, LowerError> {
+fn concat(job: &Job, out: Operand, axis: usize) -> Result<Lowered, LowerError> {
     let mut lowered = Lowered::default();
     let mut offset = crate::dim::Dim::constant(0);
     for (i, part) in job.graph.node(out.node).operands.iter().enumerate() {
-        let mut cx = job.cx(&format!("_{i}"), schedule);
+        let mut cx = job.cx(&format!("_{i}"));
         let shape = job.graph.shape_of(*part);
         let start = cx.dim(&offset);
         let size = cx.dim(shape.last().ok_or_else(|| cx.fault("a scalar part"))?);
@@ -174,7 +169,7 @@ fn concat(job: &Job, schedule: Schedule, out: Operand, axis: usize) -> Result<Lo
             to[axis] = to[axis].clone() + start.clone();
             cx.store(out, &to, e)
         };
-        let wide = AxisKind::Vector(schedule.vector());
+        let wide = AxisKind::Vector(job.target.lanes);
         if rank == 1 {
             cx.loop_("i", (Index::Const(0), size), 1, wide, |cx, i| put(cx, vec![i]))?;
         } else {
@@ -192,8 +187,8 @@ fn concat(job: &Job, schedule: Schedule, out: Operand, axis: usize) -> Result<Lo
 }
 
 /// Dot products at the entries of a pattern, row by row.
-fn sddmm(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let operands = job.graph.node(out.node).operands.clone();
     let csr = job.graph.csr(operands[0]).clone();
     let dtype = cx.dtype(out);
@@ -201,7 +196,7 @@ fn sddmm(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerEr
     let width = cx.dim(&width);
     let (indptr, indices) =
         (cx.csr_part(operands[0], CsrPart::Indptr), cx.csr_part(operands[0], CsrPart::Indices));
-    let lanes = i64::from(cx.schedule.vector());
+    let lanes = i64::from(cx.target.lanes);
     let sum = sum_type(dtype);
     let acc = cx.k.buffer("acc", sum, lanes, Space::Register);
     let one = cx.k.buffer("one", sum, 1, Space::Register);
@@ -240,12 +235,12 @@ fn sddmm(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerEr
             Ok(())
         })
     })?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// Positions grouped by id: counted, then placed in order. One thread, linear in ids and rows.
-fn segments(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let ids = job.graph.node(out.node).operands[0];
     let order = Operand { node: out.node, port: 1 };
     let shape = job.graph.shape_of(out);
@@ -254,7 +249,7 @@ fn segments(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, Lowe
     let ids = cx.buffer(ids, Space::In)?;
     let (indptr, order) = (cx.buffer(out, Space::InOut)?, cx.buffer(order, Space::Out)?);
     let int = |v: i64| Expr::Lit(crate::dtype::Literal::int(crate::dtype::DType::I32, v));
-    let wide = AxisKind::Vector(schedule.vector());
+    let wide = AxisKind::Vector(job.target.lanes);
     let k = &mut cx.k;
     k.for_("z", rows.clone() + 1, wide, |k, z| k.store(indptr, z, int(0)));
     k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
@@ -275,12 +270,12 @@ fn segments(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, Lowe
         let at = k.load_index(indptr, id);
         k.store(order, at, Expr::Cast(crate::dtype::DType::I32, Box::new(i.into())));
     });
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// A sparse sum whose rows are not vectors of a constant width: every element by itself.
-fn sparse(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("", schedule);
+fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
     let node = job.graph.node(out.node).clone();
     let shape = job.graph.shape_of(out);
     let dtype = cx.dtype(out);
@@ -334,5 +329,5 @@ fn sparse(job: &Job, schedule: Schedule, out: Operand) -> Result<Lowered, LowerE
         })?;
         cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
     })?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![], schedule: None })
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }

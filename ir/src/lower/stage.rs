@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 /// Elements of a row that a sparse sum takes at once: so few that loops along them are written out, as the
 /// positions of registers must be known (see [`row_loop`]).
 fn panel_of(cx: &Cx) -> i64 {
-    i64::from(cx.schedule.vector()) * cx.schedule.of(cx.schedule.columns)
+    i64::from(cx.target.lanes) * cx.schedule.of(cx.schedule.columns)
 }
 
 /// Declares the local buffers of what is kept, and of reductions where rows are tiled.
@@ -261,7 +261,7 @@ fn row_scalars(cx: &mut Cx, plan: &Plan, level: usize) -> Result<(), LowerError>
 
 /// One loop along the row that does all the work of one width.
 fn row_loop(cx: &mut Cx, width: &Dim, mut list: Vec<Work>) -> Result<(), LowerError> {
-    let lanes = i64::from(cx.schedule.vector());
+    let lanes = i64::from(cx.target.lanes);
     let reduces = list.iter().any(|w| matches!(w, Work::Reduce { .. }));
     let size = width.as_const();
     let wide = match size {
@@ -393,7 +393,7 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
         Op::Spmm(op) if op.weighted => Some((node.operands[2], op.transpose)),
         _ => None,
     };
-    let ahead = cx.schedule.prefetch.map_or(0, |n| n as i64);
+    let ahead = i64::from(cx.target.prefetch);
     // The table whose rows are gathered: `x` itself, or what `x` scales as it is gathered.
     let table = if cx.is_member(x) {
         cx.graph.node(x.node).operands.iter().copied().find(|o| is_input(cx, *o))
@@ -411,7 +411,7 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let first = cx.load_index(indptr, r.clone());
     let end = cx.load_index(indptr, r + 1);
     let line = 64 / dtype.size() as i64;
-    let lanes = cx.schedule.vector();
+    let lanes = cx.target.lanes;
     let most = panel_of(cx);
     for p0 in (0..s.width).step_by(most as usize) {
         let panel = most.min(s.width - p0);

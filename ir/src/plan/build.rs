@@ -7,7 +7,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{Graph, NodeId, Operand};
-use crate::lower::schedule::{self, Form};
+use crate::lower::schedule;
 use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, Kernel, Space, Split};
@@ -55,7 +55,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
     let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
         let name = kernel_name(graph, region, i);
-        let lowered = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
+        let (lowered, schedule) = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
         })?;
@@ -67,7 +67,6 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
                 b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
             })
             .collect();
-        let schedule = lowered.schedule.unwrap_or(Schedule::new(Form::Library));
         for call in lowered.calls {
             b.launch(call, schedule, &temps)?;
             origin.launches.push(Some(i));
@@ -343,7 +342,7 @@ fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag>
 fn kernel_name(graph: &Graph, region: &Region, at: usize) -> String {
     let weight = |op: &Op| match op {
         Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::Matmul(_) => 3,
-        Op::Reduce(_) | Op::GatherRows(_) => 2,
+        Op::Reduce(_) | Op::GatherRows(_) | Op::Index(_) => 2,
         Op::Elementwise(_) => 0,
         _ => 1,
     };

@@ -179,8 +179,13 @@ fn set(session: &mut Session, name: &str, a: &Array) -> Result<(), TestCaseError
         DType::F16 => session.set(name, shape, a.as_slice::<half::f16>()),
         DType::I64 => session.set(name, shape, a.as_slice::<i64>()),
         DType::I32 => session.set(name, shape, a.as_slice::<i32>()),
+        DType::I16 => session.set(name, shape, a.as_slice::<i16>()),
+        DType::I8 => session.set(name, shape, a.as_slice::<i8>()),
+        DType::U64 => session.set(name, shape, a.as_slice::<u64>()),
         DType::U32 => session.set(name, shape, a.as_slice::<u32>()),
-        DType::U8 | DType::Bool => session.set(name, shape, a.as_slice::<u8>()),
+        DType::U16 => session.set(name, shape, a.as_slice::<u16>()),
+        // Types of one byte that the host has none of its own for are set by their bits.
+        _ => session.set(name, shape, a.as_slice::<u8>()),
     }
     .map_err(fail)
 }
@@ -199,7 +204,11 @@ fn get(session: &Session, name: &str, dtype: DType) -> Result<Array, TestCaseErr
         DType::F16 => take!(half::f16),
         DType::I64 => take!(i64),
         DType::I32 => take!(i32),
+        DType::I16 => take!(i16),
+        DType::I8 => take!(i8),
+        DType::U64 => take!(u64),
         DType::U32 => take!(u32),
+        DType::U16 => take!(u16),
         DType::U8 => take!(u8),
         DType::Bool => {
             let (shape, values) = session.output::<u8>(name).map_err(fail)?;
@@ -208,6 +217,12 @@ fn get(session: &Session, name: &str, dtype: DType) -> Result<Array, TestCaseErr
             if values.iter().any(|b| *b > 1) {
                 return Err(fail(format!("`{name}` holds a bool that is neither 0 nor 1")));
             }
+            a
+        }
+        DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => {
+            let (shape, values) = session.output::<u8>(name).map_err(fail)?;
+            let mut a = Array::zeros(dtype, shape);
+            a.as_bytes_mut().copy_from_slice(values);
             a
         }
     })

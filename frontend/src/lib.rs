@@ -121,8 +121,11 @@ pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
 #[cfg(feature = "llvm")]
 pub use latentc_backends::cpu::{Isa, llvm_version};
+#[cfg(feature = "llvm")]
 pub use latentc_backends::debug;
-pub use latentc_backends::{Cache, CompileError, Options, Report, RunError, Session, Store};
+pub use latentc_backends::{
+    Axis, Cache, CompileError, Declared, Fault, Ids, Options, Report, RunError, Session, Store, Trace, Wrong,
+};
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};

@@ -41,7 +41,7 @@ pub struct Explained {
 pub fn explain(graph: &Graph, options: &Options) -> Result<Explained, Diag> {
     let mut optimised = graph.clone();
     let mut stages = vec![stage("graph", "the program as it was written", &optimised, None, 0.0)];
-    for pass in PASSES.iter().filter(|p| options.rewrite || !p.optional) {
+    for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
         let start = Instant::now();
         pass.run(&mut optimised)?;
         let seconds = start.elapsed().as_secs_f64();

@@ -63,12 +63,14 @@ pub(crate) const WIDEST_ROW: i64 = 1024;
 /// chunk of the rows has for itself, is at most a quarter of it.
 const LARGEST_MATRIX: i64 = 64 << 10;
 
-/// Divides a graph into regions; every node one of its own unless `together`.
-pub fn fuse(graph: &Graph, together: bool) -> Fusion {
+/// Divides a graph into regions; every node one of its own unless `together`. Values in `keep` are stored also where
+/// no kernel needs them in memory.
+pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion {
     let order = graph.topological();
     let live = live_nodes(graph);
     let prologues = if together { prologues(graph, &live) } else { FxHashSet::default() };
-    let stored = must_be_stored(graph, &live, &prologues);
+    let mut stored = must_be_stored(graph, &live, &prologues);
+    stored.extend(keep.iter().filter(|o| live.contains(&o.node)));
     let mut light: FxHashSet<NodeId> = FxHashSet::default();
     if together {
         light.extend(live.iter().copied().filter(|n| is_light(graph, *n, &stored)));
@@ -131,7 +133,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
             // have an order.
             fusion.refusals.extend(order.last().map(|n| (*n, *n, Refusal::Cycle)));
             (fusion.light, fusion.prologues) = Default::default();
-            fuse(graph, false).regions
+            fuse(graph, false, keep).regions
         }
         None => vec![],
     };

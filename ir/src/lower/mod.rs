@@ -117,6 +117,8 @@ pub struct How<'a> {
     pub library: &'a dyn Library,
     /// Decisions that replace the usual ones.
     pub schedules: &'a Schedules,
+    /// Whether the plan is to be checked as it runs.
+    pub checked: bool,
 }
 
 /// Writes the kernels of a region. `stored` are the values that regions store, of which none is computed again

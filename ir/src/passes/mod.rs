@@ -10,6 +10,7 @@ use crate::lower::schedule::USUAL;
 use crate::lower::{How, Library, NoLibrary, Schedules, Target};
 use crate::plan::{self, Program, Provenance};
 use crate::rewrite;
+use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
 
 /// How a program is made.
@@ -25,12 +26,15 @@ pub struct Options<'a> {
     pub fuse: bool,
     /// Decisions about kernels that replace the usual ones.
     pub schedules: &'a Schedules,
+    /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
+    /// [`Program::checks`](plan::Program::checks).
+    pub checked: bool,
 }
 
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL }
+        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL, checked: false }
     }
 }
 
@@ -41,6 +45,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("rewrite", &self.rewrite)
             .field("fuse", &self.fuse)
             .field("schedules", &self.schedules)
+            .field("checked", &self.checked)
             .finish_non_exhaustive()
     }
 }
@@ -116,7 +121,7 @@ impl Pass {
 pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
     for pass in PASSES {
-        if options.rewrite || !pass.optional {
+        if (options.rewrite && !options.checked) || !pass.optional {
             pass.run(&mut graph)?;
         }
     }
@@ -125,7 +130,10 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
-    fuse(graph, options.fuse)
+    if options.checked {
+        return fuse(graph, false, &plan::read_by_checks(graph));
+    }
+    fuse(graph, options.fuse, &FxHashSet::default())
 }
 
 /// A graph as a program.
@@ -155,7 +163,12 @@ pub struct Lowered {
 /// Those of [`lower`].
 pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowered, Diag> {
     let fusion = regions(&optimised, options);
-    let how = How { target: options.target, library: options.library, schedules: options.schedules };
+    let how = How {
+        target: options.target,
+        library: options.library,
+        schedules: options.schedules,
+        checked: options.checked,
+    };
     let (mut program, origin) = plan::build(&optimised, fusion.regions.clone(), &how)?;
     // Ids must be in bounds also where a rule has done away with what they name.
     let bounds = plan::bounds::bounds(graph);

@@ -140,7 +140,9 @@ pub fn compiled(graph: &RandomGraph, how: &How, threads: &[usize]) -> Result<Vec
 pub fn sessions(program: &Program, threads: &[usize]) -> Result<Vec<Session>, TestCaseError> {
     let folder = tempfile::tempdir().map_err(fail)?;
     let cache = || Cache::Dir(folder.path().to_owned());
-    let session = |threads: &usize| Session::cpu(program, &Options { threads: *threads, cache: cache() });
+    let session = |threads: &usize| {
+        Session::cpu(program, &Options { threads: *threads, cache: cache(), ..Options::default() })
+    };
     threads.iter().map(|t| session(t).map_err(fail)).collect()
 }
 

@@ -132,7 +132,8 @@ impl Peaks {
 
 impl fmt::Display for Peaks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let threads = if self.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", self.threads) };
+        let threads =
+            if self.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", self.threads) };
         write!(
             f,
             "{threads}: read {:.1}, write {:.1}, copy {:.1} GB/s; {:.1} GF/s f32, {:.1} GF/s f64",

@@ -3,10 +3,10 @@
 //! Everything that does not depend on the run is settled when it is made; what depends on the dimensions
 //! when they change; a run only fills in where inputs and outputs are and calls.
 
+use super::checked::Checked;
 use super::code::Code;
 use super::sizes::{value, work};
 use super::split::Range;
-use super::checked::Checked;
 use super::threads::{Clock, Part, Threads};
 use super::{Isa, KernelFn, Library, check};
 use crate::cache::CacheNote;
@@ -19,8 +19,8 @@ use crate::session::Engine;
 use crate::store::Store;
 use crate::trace::{Event, Record, Trace, TracedLaunch};
 use latentc_ir::array::CsrArray;
-use latentc_ir::nest::{Kernel, Split};
 use latentc_ir::dim::Dim;
+use latentc_ir::nest::{Kernel, Split};
 use latentc_ir::plan::{CsrPart, OpAt, Place, Program};
 use latentc_ir::types::{Shape, product};
 use std::path::PathBuf;

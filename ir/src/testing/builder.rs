@@ -412,10 +412,22 @@ fn keeps_bits(op: &Op) -> bool {
                 Neg | Abs | Sign | Relu | Floor | Ceil | Round | Trunc | Add | Sub | Max | Min | Select
             )
         }
-        Op::Fill(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) | Op::Slice(_) | Op::Concat(_) => {
-            true
-        }
-        Op::Pad(_) | Op::GatherRows(_) | Op::RowSparse(_) | Op::RowSparseParts(_) | Op::TopK(_) => true,
+        Op::Fill(_)
+        | Op::Iota(_)
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Slice(_)
+        | Op::Concat(_) => true,
+        Op::Reverse(_)
+        | Op::Windows(_)
+        | Op::Spread(_)
+        | Op::Pad(_)
+        | Op::GatherRows(_)
+        | Op::Index(_)
+        | Op::RowSparse(_)
+        | Op::RowSparseParts(_)
+        | Op::TopK(_) => true,
         _ => false,
     }
 }

@@ -1,13 +1,18 @@
 //! The tensor handle, and how operands of different shapes meet.
 
+mod activation;
+mod composed;
 mod elementwise;
 mod linalg;
 mod movement;
 mod norm;
 mod operators;
+mod quantize;
 mod reduce;
+mod scan;
 
 pub(crate) use reduce::How;
+pub use scan::Walk;
 
 use crate::dims::{At, AxesLike, AxisLike, Dim, DimLike};
 use crate::scope::Scope;

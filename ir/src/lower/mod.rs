@@ -11,6 +11,7 @@ mod levels;
 mod products;
 mod rows;
 mod single;
+mod sort;
 mod stage;
 mod update;
 mod value;

@@ -67,6 +67,20 @@ pub(super) fn ids(op: &str, operand: usize, ids: &Array, bound: usize) -> Result
         .collect()
 }
 
+/// Row numbers that a program computes, each brought to the nearest of `0..rows`: what kernels do where they read
+/// or write by them. Those that a run is given have been checked when it begins. Without rows there is no
+/// nearest one, which is an error unless there are no ids either.
+pub(super) fn rows_near(op: &str, operand: usize, ids: &Array, rows: usize) -> Result<Vec<usize>, EvalError> {
+    if rows == 0 && !ids.is_empty() {
+        return Err(format!(
+            "`{op}`: operand {operand} holds {} ids, and there is no row to name",
+            ids.len()
+        ));
+    }
+    let near = |id: &i32| usize::try_from(*id).unwrap_or(0).min(rows.saturating_sub(1));
+    Ok(ids.as_slice::<i32>().iter().map(near).collect())
+}
+
 /// How far apart neighbours along each axis are, in elements of a row-major array.
 pub(super) fn strides(shape: &[usize]) -> Vec<usize> {
     let mut out = vec![1; shape.len()];

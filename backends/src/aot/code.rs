@@ -225,6 +225,11 @@ impl<'a, 'c> Fun<'a, 'c> {
         Ok(self.ops.load(self.i64_type().into(), p, 8)?.into_int_value())
     }
 
+    /// A number of 64 bits at any address; the targets are little-endian.
+    pub fn little_endian(&self, p: P<'c>) -> Made<I<'c>> {
+        Ok(self.ops.load(self.i64_type().into(), p, 1)?.into_int_value())
+    }
+
     pub fn load_ptr(&self, p: P<'c>) -> Made<P<'c>> {
         Ok(self.ops.load(self.ops.ptr_type().into(), p, 8)?.into_pointer_value())
     }
@@ -287,8 +292,10 @@ impl<'a, 'c> Fun<'a, 'c> {
     pub fn room(&self, bytes: u64) -> Made<P<'c>> {
         let b = &self.ops.builder;
         let here = self.block()?;
-        let entry =
-            self.function.get_first_basic_block().ok_or_else(|| EmitError::internal("a function without a body"))?;
+        let entry = self
+            .function
+            .get_first_basic_block()
+            .ok_or_else(|| EmitError::internal("a function without a body"))?;
         match entry.get_first_instruction() {
             Some(first) => b.position_before(&first),
             None => b.position_at_end(entry),

@@ -39,7 +39,13 @@ pub(super) struct Driver<'a, 'c> {
 }
 
 /// Writes every function of a program but its kernels.
-pub(super) fn emit<'c>(ops: &Ops<'c>, sig: &Signature, versions: &[Version], external: bool, x86: bool) -> Made {
+pub(super) fn emit<'c>(
+    ops: &Ops<'c>,
+    sig: &Signature,
+    versions: &[Version],
+    external: bool,
+    x86: bool,
+) -> Made {
     let fail = Fail::emit(ops, &sig.prefix)?;
     let driver = Driver { ops, sig, versions, fail };
     driver.workspace_bytes()?;
@@ -81,7 +87,8 @@ impl<'c> Driver<'_, 'c> {
     /// `(state, abi) -> code`: compares interfaces, chooses a version, forgets what was checked.
     fn init(&self, processor: FunctionValue<'c>) -> Made {
         use Kind::{I32, I64, Pointer};
-        let f = &Fun::begin(self.ops, declare(self.ops, &self.name("init"), &[Pointer, I64], Some(I32), true));
+        let f =
+            &Fun::begin(self.ops, declare(self.ops, &self.name("init"), &[Pointer, I64], Some(I32), true));
         let (state, abi) = (f.arg_ptr(0)?, f.arg(1)?);
         f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
         self.clear_error(f, state)?;
@@ -137,14 +144,8 @@ impl<'c> Driver<'_, 'c> {
 
         let f = &Fun::begin(ops, declare(ops, &self.name("run"), &[Pointer], Some(I32), true));
         let state = f.arg_ptr(0)?;
-        f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
-        self.clear_error(f, state)?;
+        let sizes = self.begin_call(f, state)?;
         let none = Numbers::none(f);
-        let ready = f.load(self.member(f, state, Member::Ready)?)?;
-        f.when(f.compare(NE, ready, f.int(sig.abi as i64))?, || {
-            self.fail.end(f, state, Code::NOT_READY, f.int(sig.which_program()), none)
-        })?;
-        let sizes = self.dims(f, state)?;
         let mut lengths = vec![];
         for at in 0..sig.pointers.len() {
             let len = sizes.dim(&sig.pointers[at].len)?;
@@ -180,8 +181,19 @@ impl<'c> Driver<'_, 'c> {
         self.fail.end(f, state, Code::NOT_READY, f.int(sig.which_program()), none)
     }
 
+    /// What a call begins with: a state that has been initialised, whose dims are in their ranges.
+    pub fn begin_call<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
+        f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
+        self.clear_error(f, state)?;
+        let ready = f.load(self.member(f, state, Member::Ready)?)?;
+        f.when(f.compare(NE, ready, f.int(self.sig.abi as i64))?, || {
+            self.fail.end(f, state, Code::NOT_READY, f.int(self.sig.which_program()), Numbers::none(f))
+        })?;
+        self.dims(f, state)
+    }
+
     /// The dims of a state, each checked against its range.
-    pub fn dims<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
+    fn dims<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
         let sizes = self.dims_as_they_are(f, state)?;
         for (at, ((_, symbol), (_, found))) in self.sig.dims.iter().zip(&sizes.dims).enumerate() {
             let (least, most) = (f.int(symbol.lo), f.int(symbol.hi));

@@ -24,6 +24,7 @@ mod launch;
 mod level;
 mod report;
 mod rust_module;
+mod safetensors;
 mod signature;
 mod sizes;
 mod status;
@@ -149,7 +150,9 @@ impl Library {
     }
 
     fn check_names(&self) -> Result<(), AotError> {
-        let legal = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic()) && signature::identifier(name) == name;
+        let legal = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && signature::identifier(name) == name
+        };
         if !legal(&self.name) {
             return Err(AotError::Name { found: self.name.clone(), what: "a library" });
         }

@@ -23,7 +23,7 @@ macro_rules! statuses {
 
         /// Codes, by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)] // names as C has them
         pub(super) enum Code { $($name),+ }
     };
 }
@@ -49,6 +49,7 @@ statuses! {
     WEIGHTS_FORM = "{which}: the weights are no safetensors file, which shows at byte {at} of {found}";
     WEIGHTS_MISSING = "{which} is not in the weights";
     WEIGHTS_TYPE = "{which} has another element type in the weights";
+    WEIGHTS_RANK = "{which} has {found} sizes in the weights, expected {least}";
     WEIGHTS_SHAPE = "{which}: size {at} is {found} in the weights, expected {least}";
     WEIGHTS_BYTES = "{which} has {found} bytes in the weights, expected {least}";
 }

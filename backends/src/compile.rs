@@ -16,14 +16,23 @@ impl From<&Isa> for Target {
 
 /// The plan of a graph for a processor: optimised, fused, lowered, with the kernels made by hand.
 pub fn plan(graph: &Graph, isa: &Isa) -> Result<Program, CompileError> {
+    lower(graph, isa, false)
+}
+
+/// A plan to be checked as it runs ([`Options::checked`]): every op a kernel of its own.
+pub fn plan_checked(graph: &Graph, isa: &Isa) -> Result<Program, CompileError> {
+    lower(graph, isa, true)
+}
+
+fn lower(graph: &Graph, isa: &Isa, checked: bool) -> Result<Program, CompileError> {
     let target = Target::from(isa);
-    let options = passes::Options { library: &Kernels, ..passes::Options::new(&target) };
+    let options = passes::Options { library: &Kernels, checked, ..passes::Options::new(&target) };
     passes::lower(graph, &options).map_err(|diag| CompileError::Lower { diag: Box::new(diag) })
 }
 
 impl Session {
     /// Plans a graph for this processor and compiles it.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Session, CompileError> {
-        Session::cpu(&plan(graph, &Isa::host()?)?, options)
+        Session::cpu(&lower(graph, &Isa::host()?, options.checked)?, options)
     }
 }

@@ -35,7 +35,8 @@ macro_rules! element {
         unsafe impl Element for $t { const DTYPE: DType = DType::$d; }
     )+};
 }
-element!(f64 => F64, f32 => F32, half::bf16 => Bf16, half::f16 => F16, i64 => I64, i32 => I32, u32 => U32, u8 => U8);
+element!(f64 => F64, f32 => F32, half::bf16 => Bf16, half::f16 => F16, i64 => I64, i32 => I32, i16 => I16, i8 => I8,
+    u64 => U64, u32 => U32, u16 => U16, u8 => U8);
 
 impl Array {
     /// An array of zeros.
@@ -107,7 +108,7 @@ impl Array {
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.bytes) }
     }
 
-    /// The elements. A `bool` array is read as `u8`.
+    /// The elements. An array of `bool` or of 8-bit floats is read as `u8`.
     ///
     /// # Panics
     /// Where `T` is not the element type: a mistake of the caller.
@@ -117,7 +118,8 @@ impl Array {
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len()) }
     }
 
-    /// The elements, to be written. A `bool` array is seen as `u8`; only 0 and 1 may be written.
+    /// The elements, to be written. An array of `bool` is seen as `u8`, and only 0 and 1 may be written; one of
+    /// 8-bit floats is seen as their bits.
     ///
     /// # Panics
     /// Where `T` is not the element type: a mistake of the caller.
@@ -129,7 +131,7 @@ impl Array {
     }
 
     fn check<T: Element>(&self) {
-        let fits = T::DTYPE == self.dtype || (T::DTYPE == DType::U8 && self.dtype == DType::Bool);
+        let fits = self.dtype.is_seen_as(T::DTYPE);
         assert!(fits, "an array of {} seen as {}", self.dtype, T::DTYPE);
     }
 
@@ -142,8 +144,16 @@ impl Array {
             DType::F16 => Literal::float(DType::F16, self.as_slice::<half::f16>()[at].to_f64()),
             DType::I64 => Literal::int(DType::I64, self.as_slice::<i64>()[at]),
             DType::I32 => Literal::int(DType::I32, i64::from(self.as_slice::<i32>()[at])),
+            DType::I16 => Literal::int(DType::I16, i64::from(self.as_slice::<i16>()[at])),
+            DType::I8 => Literal::int(DType::I8, i64::from(self.as_slice::<i8>()[at])),
+            DType::U64 => Literal::int(DType::U64, self.as_slice::<u64>()[at] as i64),
             DType::U32 => Literal::int(DType::U32, i64::from(self.as_slice::<u32>()[at])),
+            DType::U16 => Literal::int(DType::U16, i64::from(self.as_slice::<u16>()[at])),
             DType::U8 | DType::Bool => Literal::int(self.dtype, i64::from(self.as_slice::<u8>()[at])),
+            DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => {
+                let bits = self.as_slice::<u8>()[at];
+                Literal::float(self.dtype, self.dtype.f8().map_or(0.0, |f| f.decode(bits)))
+            }
         }
     }
 
@@ -156,9 +166,19 @@ impl Array {
             DType::F16 => self.as_mut_slice::<half::f16>()[at] = half::f16::from_f64(value.as_f64()),
             DType::I64 => self.as_mut_slice::<i64>()[at] = value.as_i64(),
             DType::I32 => self.as_mut_slice::<i32>()[at] = value.as_i64() as i32,
+            DType::I16 => self.as_mut_slice::<i16>()[at] = value.as_i64() as i16,
+            DType::I8 => self.as_mut_slice::<i8>()[at] = value.as_i64() as i8,
+            DType::U64 => self.as_mut_slice::<u64>()[at] = value.as_u64(),
             DType::U32 => self.as_mut_slice::<u32>()[at] = value.as_i64() as u32,
+            DType::U16 => self.as_mut_slice::<u16>()[at] = value.as_i64() as u16,
             DType::U8 => self.as_mut_slice::<u8>()[at] = value.as_i64() as u8,
             DType::Bool => self.as_mut_slice::<u8>()[at] = u8::from(value.as_i64() != 0),
+            DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => {
+                // Rounded to binary32 towards odd in `Literal::float`, so that what is encoded is a number of
+                // the format already.
+                let x = Literal::float(self.dtype, value.as_f64()).as_f64() as f32;
+                self.as_mut_slice::<u8>()[at] = self.dtype.f8().map_or(0, |f| f.encode(x));
+            }
         }
     }
 

@@ -39,7 +39,7 @@ macro_rules! scalar_ops {
 /// The typing of a scalar operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// All operands and the result have one type, any number type.
+    /// All operands and the result have one type, any number type that is not for storage alone.
     Number,
     /// All operands and the result have one float type.
     Float,
@@ -152,8 +152,8 @@ impl ScalarOp {
         let first = operands[0];
         let same = operands.iter().all(|d| *d == first);
         match self.signature() {
-            Signature::Number => (same && first != DType::Bool).then_some(first),
-            Signature::Float => (same && first.is_float()).then_some(first),
+            Signature::Number => (same && first != DType::Bool && !first.is_storage()).then_some(first),
+            Signature::Float => (same && first.is_real()).then_some(first),
             Signature::Compare => same.then_some(DType::Bool),
             Signature::Logic => (same && !first.is_float()).then_some(first),
             Signature::Select => (first == DType::Bool && operands[1] == operands[2]).then_some(operands[1]),
@@ -212,24 +212,9 @@ impl ReduceOp {
             ReduceOp::Prod => Literal::int(dtype, 1),
             ReduceOp::Max if dtype.is_float() => Literal::float(dtype, f64::NEG_INFINITY),
             ReduceOp::Min if dtype.is_float() => Literal::float(dtype, f64::INFINITY),
-            ReduceOp::Max => Literal::int(
-                dtype,
-                match dtype {
-                    DType::I64 => i64::MIN,
-                    DType::I32 => i64::from(i32::MIN),
-                    _ => 0,
-                },
-            ),
-            ReduceOp::Min => Literal::int(
-                dtype,
-                match dtype {
-                    DType::I64 => i64::MAX,
-                    DType::I32 => i64::from(i32::MAX),
-                    DType::U32 => i64::from(u32::MAX),
-                    DType::U8 => 255,
-                    _ => 1,
-                },
-            ),
+            // The greatest u64 wraps to the i64 with its bits.
+            ReduceOp::Max => Literal::int(dtype, dtype.int_range().map_or(0, |r| r.0 as i64)),
+            ReduceOp::Min => Literal::int(dtype, dtype.int_range().map_or(0, |r| r.1 as i64)),
         }
     }
 }

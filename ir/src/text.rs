@@ -94,7 +94,7 @@ pub(crate) fn value_text(l: Literal) -> String {
     match l.dtype() {
         d if d.is_float() => float_text(d, l.as_f64()),
         DType::Bool => (l.as_i64() != 0).to_string(),
-        _ => l.as_i64().to_string(),
+        _ => l.to_string(),
     }
 }
 
@@ -314,6 +314,9 @@ impl Cursor {
                 "false" => Ok(Literal::int(dtype, 0)),
                 _ => Err(bad()),
             };
+        }
+        if dtype == DType::U64 {
+            return text.parse::<u64>().map(|x| Literal::int(dtype, x as i64)).map_err(|_| bad());
         }
         let x: i64 = text.parse().map_err(|_| bad())?;
         let l = Literal::int(dtype, x);

@@ -24,7 +24,7 @@ const STACK: i64 = 64 << 10;
 pub fn top_k(name: &str, op: &TopK, operands: &[Type], machine: &Machine) -> Option<Schedule> {
     let [Type::Tensor(x)] = operands else { return None };
     let (n, rows) = x.shape.split_last()?;
-    if x.dtype == DType::Bool {
+    if x.dtype == DType::Bool || x.dtype.is_storage() {
         return None;
     }
     let (rows, best) = (product(rows), i64::try_from(op.k).ok()?);

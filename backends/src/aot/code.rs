@@ -255,8 +255,9 @@ impl<'a, 'c> Fun<'a, 'c> {
         let x = self.ops.load(ty.into(), p, size)?.into_int_value();
         let b = &self.ops.builder;
         Ok(match dtype {
-            DType::I64 | DType::F64 => x,
-            DType::I32 => b.build_int_s_extend(x, self.i64_type(), "")?,
+            // As signed numbers the greatest u64 are negative, so they are as far out of every range.
+            DType::I64 | DType::U64 | DType::F64 => x,
+            DType::I32 | DType::I16 | DType::I8 => b.build_int_s_extend(x, self.i64_type(), "")?,
             _ => b.build_int_z_extend(x, self.i64_type(), "")?,
         })
     }

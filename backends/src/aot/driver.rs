@@ -171,6 +171,15 @@ impl<'c> Driver<'_, 'c> {
             let code = f.call_int(*check, &args)?;
             f.when(f.compare(NE, code, f.int32(0))?, || f.give(code))?;
         }
+        // Of all plans alike, since they are of one graph.
+        for table in self.versions.iter().take(1).flat_map(|v| &v.plan.tables) {
+            let (rows, found) = (sizes.dim(&table.rows)?, sizes.dim(&table.ids)?);
+            let wrong = f.and(f.compare(LE, rows, f.int(0))?, f.compare(GT, found, f.int(0))?)?;
+            f.when(wrong, || {
+                let which = f.int(sig.which_program());
+                self.fail.end(f, state, Code::EMPTY_TABLE, which, Numbers { found, ..none })
+            })?;
+        }
         let chosen = f.load(self.member(f, state, Member::Chosen)?)?;
         for (at, version) in versions.iter().enumerate() {
             f.when(f.compare(EQ, chosen, f.int(at as i64))?, || {

@@ -64,7 +64,12 @@ fn element(dtype: DType) -> &'static str {
         DType::I64 => "i64",
         DType::I32 => "i32",
         DType::U32 => "u32",
-        DType::U8 | DType::Bool => "u8",
+        DType::I16 => "i16",
+        DType::I8 => "i8",
+        DType::U64 => "u64",
+        DType::U16 => "u16",
+        // Truth values are 0 or 1; floats of 8 bits are given as their bits.
+        _ => "u8",
     }
 }
 

@@ -38,6 +38,7 @@ statuses! {
     DIM = "{which} is {found}, outside {least}..={most}";
     WORKSPACE = "{which} has {found} bytes, {least} are needed";
     ID = "{which}, element {at}: {found} is outside 0..{most}";
+    EMPTY_TABLE = "{which}: {found} row numbers are to be brought into a table that has no row";
     TRUTH = "{which}, element {at}: {found} is no truth value; give 0 or 1";
     PATTERN_SIZE = "{which} has {found} rows, columns or entries; a pattern has at most {most}";
     PATTERN_ENDS = "{which}: row pointer {at} is {found}, expected {least}; they run from 0 to the number of entries";

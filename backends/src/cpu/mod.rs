@@ -9,6 +9,7 @@
 //! for the polynomials of `math`, whose errors are stated there.
 
 pub(crate) mod check;
+mod checked;
 mod code;
 pub(crate) mod emit;
 pub mod isa;
@@ -16,6 +17,7 @@ mod jit;
 pub(crate) mod machine;
 mod math;
 pub(crate) mod object;
+pub mod peaks;
 pub(crate) mod sizes;
 mod split;
 mod threads;

@@ -67,15 +67,17 @@ impl<'c> Ops<'c> {
         Ops { ctx, module, builder: ctx.create_builder(), fma: isa.fma, f16: isa.f16_convert }
     }
 
-    /// The type of values of an element type in registers: 16-bit floats are held as binary32, bool as i1.
+    /// The type of values of an element type in registers: floats of 16 and 8 bits are held as binary32, bool as i1.
     pub fn reg(&self, d: DType, n: u32) -> BasicTypeEnum<'c> {
         let c = self.ctx;
         let scalar = match d {
             DType::F64 => c.f64_type().into(),
             DType::F32 | DType::Bf16 | DType::F16 => c.f32_type().into(),
-            DType::I64 => c.i64_type().into(),
+            DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => c.f32_type().into(),
+            DType::I64 | DType::U64 => c.i64_type().into(),
             DType::I32 | DType::U32 => c.i32_type().into(),
-            DType::U8 => c.i8_type().into(),
+            DType::I16 | DType::U16 => c.i16_type().into(),
+            DType::I8 | DType::U8 => c.i8_type().into(),
             DType::Bool => c.bool_type().into(),
         };
         widen(scalar, n)
@@ -86,6 +88,7 @@ impl<'c> Ops<'c> {
         match d {
             DType::Bf16 | DType::F16 => widen(self.ctx.i16_type().into(), n),
             DType::Bool => widen(self.ctx.i8_type().into(), n),
+            d if d.f8().is_some() => widen(self.ctx.i8_type().into(), n),
             d => self.reg(d, n),
         }
     }

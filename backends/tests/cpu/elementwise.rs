@@ -19,12 +19,14 @@ fn special(d: DType) -> Vec<Literal> {
     if d == DType::Bool {
         return vec![Literal::int(d, 0), Literal::int(d, 1)];
     }
-    let (max, least) = match d {
-        DType::F64 => (f64::MAX, 5e-324),
-        DType::F32 => (f64::from(f32::MAX), 1e-45),
-        DType::Bf16 => (3.389_531_389_251_535_5e38, 9.2e-41),
-        _ => (65504.0, 6e-8),
+    let least = match d {
+        DType::F64 => 5e-324,
+        DType::F32 => 1e-45,
+        DType::Bf16 => 9.2e-41,
+        DType::F16 => 6e-8,
+        d => d.f8().map_or(0.0, |f| f.decode(1)),
     };
+    let max = d.greatest();
     if d.is_float() {
         let positive = [
             0.0,
@@ -54,12 +56,9 @@ fn special(d: DType) -> Vec<Literal> {
         ];
         return positive.iter().flat_map(|x| [*x, -x]).map(|x| Literal::float(d, x)).collect();
     }
-    let bounds = match d {
-        DType::I64 => [i64::MIN, i64::MAX],
-        DType::I32 => [i64::from(i32::MIN), i64::from(i32::MAX)],
-        DType::U32 => [1 << 31, i64::from(u32::MAX)],
-        _ => [128, 255],
-    };
+    // The least and the greatest number, and those where a sign bit would be.
+    let (least, greatest) = d.int_range().unwrap();
+    let bounds = [least as i64, greatest as i64, (greatest / 2 + 1) as i64, (greatest / 2) as i64];
     let mut all: Vec<Literal> = bounds.iter().map(|x| Literal::int(d, *x)).collect();
     for x in [0, 1, 2, 3, 7, 100, 250, 65_537, 1 << 40] {
         all.extend([Literal::int(d, x), Literal::int(d, -x)]);
@@ -74,7 +73,7 @@ fn random(d: DType, r: &mut Numbers) -> Literal {
         DType::F64 => Literal::float(d, f64::from_bits(bits)),
         DType::F32 => Literal::float(d, f64::from(f32::from_bits(bits as u32))),
         DType::Bf16 => Literal::float(d, f64::from(f32::from_bits((bits as u32) & 0xffff_0000))),
-        DType::F16 => {
+        d if d.is_float() => {
             Literal::float(d, r.between(-300.0, 300.0) * [1.0, 100.0, 1e-4, 1e-7][(bits % 4) as usize])
         }
         d => Literal::int(d, bits as i64),
@@ -202,8 +201,16 @@ operations! {
     operations_on_f16: F16;
     operations_on_i64: I64;
     operations_on_i32: I32;
+    operations_on_i16: I16;
+    operations_on_i8: I8;
+    operations_on_u64: U64;
     operations_on_u32: U32;
+    operations_on_u16: U16;
     operations_on_u8: U8;
+    operations_on_f8e4m3fn: F8E4M3Fn;
+    operations_on_f8e5m2: F8E5M2;
+    operations_on_f8e4m3fnuz: F8E4M3Fnuz;
+    operations_on_f8e5m2fnuz: F8E5M2Fnuz;
     operations_on_bool: Bool;
 }
 
@@ -243,11 +250,11 @@ fn conversions() {
 #[test]
 fn narrowing_rounds_once() {
     let mut values = vec![];
-    for exponent in [-26, -25, -24, -15, -14, -10, 0, 5, 15, 16, 120, 127] {
+    for exponent in [-26, -25, -24, -18, -17, -16, -15, -14, -11, -10, -9, -7, 0, 5, 7, 8, 15, 16, 120, 127] {
         let scale = f64::from(exponent).exp2();
         for step in 0..64 {
             // Halves, quarters and eighths of the last place of both formats, with a hair beside them.
-            for unit in [2f64.powi(-12), 2f64.powi(-9)] {
+            for unit in [2f64.powi(-12), 2f64.powi(-9), 2f64.powi(-5)] {
                 let x = (1.0 + f64::from(step) * unit) * scale;
                 let hair = scale * 2f64.powi(-45);
                 values.extend([x, -x, x + hair, x - hair, -x - hair]);
@@ -256,7 +263,9 @@ fn narrowing_rounds_once() {
     }
     for from in [DType::F64, DType::F32] {
         let x = Array::from_f64(from, &[values.len()], &values);
-        let kernels: Vec<Kernel> = [DType::F16, DType::Bf16, DType::F32]
+        let kernels: Vec<Kernel> = DType::ALL
+            .into_iter()
+            .filter(|to| to.is_float() && to.size() <= 4)
             .map(|to| {
                 let mut k = KernelBuilder::new(format!("to_{to}"));
                 let n = k.dim("n");
@@ -267,7 +276,7 @@ fn narrowing_rounds_once() {
                 });
                 k.finish()
             })
-            .to_vec();
+            .collect();
         for isa in runnable() {
             let set = compile_for(&kernels, &isa);
             for (at, kernel) in kernels.iter().enumerate() {

@@ -156,7 +156,9 @@ pub fn ulps(dtype: DType, a: f64, b: f64) -> u64 {
         DType::F32 => order(i64::from((x as f32).to_bits()), 32),
         // A binary32 with the lower half gone.
         DType::Bf16 => order(i64::from((x as f32).to_bits() >> 16), 16),
-        _ => order(i64::from(half_bits(x)), 16),
+        DType::F16 => order(i64::from(half_bits(x)), 16),
+        // Exact, so a difference in bits is one in value or in the sign of a zero.
+        _ => order((x as f32).to_bits().into(), 32),
     };
     at(a).abs_diff(at(b))
 }

@@ -80,7 +80,7 @@ impl Scope {
         }
         let Some(value) = self.own(loss, at) else { return };
         let ty = self.state.borrow().graph.type_of(value).clone();
-        if !ty.as_tensor().is_some_and(|t| t.rank() == 0 && t.dtype.is_float()) {
+        if !ty.as_tensor().is_some_and(|t| t.rank() == 0 && t.dtype.is_real()) {
             let diag = Diag::new(
                 format!("`minimise` takes a loss that is one number, {ty} found"),
                 Span::from(at),

@@ -69,7 +69,7 @@ impl<'g> Tensor<'g> {
             axes.sort_unstable();
             axes
         };
-        if how == How::Mean && !ty.dtype.is_float() {
+        if how == How::Mean && !ty.dtype.is_real() {
             self.fault(at, format!("`{what}` of {}; insert a cast to a float type", ty.dtype), "here");
             return self.scope.poisoned(at);
         }

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 
 /// Why two groups are not one kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// One of them is a kernel of its own.
     Alone,
@@ -139,7 +139,13 @@ fn common_rows(graph: &Graph, a: &Group, x: &Shape, b: &Group, y: &Shape) -> Res
 fn is_map(op: &Op) -> bool {
     !matches!(
         op,
-        Op::Reduce(_) | Op::Matmul(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::GatherRows(_)
+        Op::Reduce(_)
+            | Op::Matmul(_)
+            | Op::Spmm(_)
+            | Op::SpmmRows(_)
+            | Op::SegmentSum(_)
+            | Op::GatherRows(_)
+            | Op::Index(_)
     )
 }
 
@@ -149,6 +155,7 @@ pub(crate) fn reads_its_row(op: &Op, position: usize) -> bool {
         Op::Spmm(_) | Op::SegmentSum(_) => false,
         Op::SpmmRows(_) => position == 2,
         Op::GatherRows(_) => position == 1,
+        Op::Index(_) => position > 0,
         Op::Matmul(m) => m.transpose_a || position == 0,
         _ => true,
     }
@@ -228,6 +235,9 @@ fn keeps_rows(graph: &Graph, o: Operand, rows: &Shape) -> bool {
         Op::Permute(p) => p.axes.iter().take(n).copied().eq(0..n),
         Op::Slice(s) => s.axis >= n,
         Op::Pad(p) => p.axis >= n,
+        Op::Reverse(r) => r.axes.iter().all(|a| *a >= n),
+        Op::Windows(w) => n + w.window.axes() <= x.rank(),
+        Op::Spread(s) => n + 2 * s.window.axes() <= x.rank(),
         _ => true,
     }
 }

@@ -10,10 +10,12 @@ use crate::dtype::{DType, Literal};
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::elementwise::Elementwise;
+use crate::ops::iota::Iota;
 use crate::ops::matmul::Matmul;
 use crate::ops::permute::Permute;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
+use crate::ops::size::Size;
 use crate::ops::{Axes, Op};
 use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::{Shape, Type};
@@ -55,6 +57,32 @@ impl Graph {
     pub fn fill_like(&mut self, o: Operand, value: f64) -> Operand {
         let (dtype, shape) = (self.dtype_of(o), self.shape_of(o));
         self.fill(Literal::float(dtype, value), shape)
+    }
+
+    /// A size as a number, the same for every element of a shape.
+    pub fn size_as(&mut self, size: &Dim, dtype: DType, shape: Shape) -> Operand {
+        match size.as_const() {
+            Some(size) => self.fill(Literal::int(dtype, size), shape),
+            None => {
+                let size = self.emit(Size { dim: size.clone() }, &[]);
+                let size = self.cast(size, dtype);
+                self.broadcast(size, shape, Axes::new())
+            }
+        }
+    }
+
+    /// `max(min(ids, size - 1), 0)`, for integers.
+    pub fn within(&mut self, ids: Operand, size: &Dim) -> Operand {
+        let (dtype, shape) = (self.dtype_of(ids), self.shape_of(ids));
+        let last = self.size_as(&(size - &Dim::constant(1)), dtype, shape.clone());
+        let zero = self.fill(Literal::zero(dtype), shape);
+        let low = self.map(ScalarOp::Min, &[ids, last]);
+        self.map(ScalarOp::Max, &[low, zero])
+    }
+
+    /// The position of each element along an axis, as a number.
+    pub fn iota(&mut self, shape: Shape, axis: usize, dtype: DType) -> Operand {
+        self.emit(Iota { shape, axis, dtype }, &[])
     }
 
     /// `x * c` for a constant `c`.

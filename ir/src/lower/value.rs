@@ -18,12 +18,16 @@ use crate::types::{Shape, Type};
 pub fn is_free(op: &Op) -> bool {
     match op {
         Op::Fill(_)
+        | Op::Iota(_)
         | Op::Random(_)
         | Op::Broadcast(_)
         | Op::Reshape(_)
         | Op::Permute(_)
         | Op::Slice(_)
         | Op::Pad(_)
+        | Op::Reverse(_)
+        | Op::Windows(_)
+        | Op::Spread(_)
         | Op::CsrDegree(_)
         | Op::Size(_)
         | Op::RowSparse(_)
@@ -67,6 +71,7 @@ impl Cx<'_> {
                 let dim = s.dim.clone();
                 return Ok(self.dim(&dim).into());
             }
+            Op::Iota(i) => as_type(at[i.axis].clone().into(), DType::I64, i.dtype),
             Op::Elementwise(e) => {
                 let args = operands.iter().map(|x| self.value(*x, at)).collect::<Result<_, _>>()?;
                 Expr::Op(e.op, args)
@@ -109,6 +114,17 @@ impl Cx<'_> {
                 let x = self.value(operands[0], &inner)?;
                 Expr::Op(ScalarOp::Select, vec![inside, x, Expr::Lit(p.value)])
             }
+            Op::Reverse(r) => {
+                let (axes, shape) = (r.axes.clone(), self.graph.shape_of(o));
+                let mut inner = at.to_vec();
+                for a in axes {
+                    let size = self.dim(&shape[a]);
+                    inner[a] = size - 1 - at[a].clone();
+                }
+                return self.value(operands[0], &inner);
+            }
+            Op::Windows(w) => self.windows(&w.window, w.value, operands[0], at)?,
+            Op::Spread(s) => self.spread(&s.window, operands[0], at)?,
             Op::Random(r) => {
                 let shape = r.shape.clone();
                 let index = self.linear(&shape, at);
@@ -122,6 +138,12 @@ impl Cx<'_> {
                 let rows = self.graph.shape_of(operands[0])[0].clone();
                 let id = self.gathered_row(operands[1], &at[..n], &rows)?;
                 let mut inner = vec![id];
+                inner.extend_from_slice(&at[n..]);
+                return self.value(operands[0], &inner);
+            }
+            Op::Index(_) => {
+                let n = self.graph.tensor(operands[1]).rank();
+                let mut inner = self.block(operands[0], &operands[1..], &at[..n])?;
                 inner.extend_from_slice(&at[n..]);
                 return self.value(operands[0], &inner);
             }
@@ -160,18 +182,40 @@ impl Cx<'_> {
 
     /// The row that an id names, bound once a scope.
     pub fn gathered_row(&mut self, ids: Operand, at: &[Index], rows: &Dim) -> Result<Index, LowerError> {
-        let e = self.value(ids, at)?;
-        let dtype = self.graph.dtype_of(ids);
-        let index = self.bind_index(dtype, e);
-        if let Index::Val(v) = index {
-            self.remember(ids, at, Expr::Val(v));
-        }
+        let index = self.position(ids, at)?;
         if are_checked(self.graph, ids) {
             return Ok(index);
         }
         // Ids that a program computes are kept in bounds here; those that it is given were checked before.
         let last = self.dim(rows) - 1;
         Ok(index.min(last).max(0))
+    }
+
+    /// The block of a tensor that coordinates name, one index for each of them: within its axes, where these have
+    /// some position.
+    pub fn block(&mut self, x: Operand, of: &[Operand], at: &[Index]) -> Result<Vec<Index>, LowerError> {
+        let shape = self.graph.shape_of(x);
+        let each = of.iter().zip(&shape).map(|(coordinate, size)| {
+            let last = self.dim(size) - 1;
+            Ok(self.position(*coordinate, at)?.min(last).max(0))
+        });
+        each.collect()
+    }
+
+    /// An integer value as a position, bound once a scope.
+    fn position(&mut self, o: Operand, at: &[Index]) -> Result<Index, LowerError> {
+        let e = self.value(o, at)?;
+        match e {
+            Expr::Index(i) => return Ok(*i),
+            Expr::Lit(l) => return Ok(Index::Const(l.as_i64())),
+            _ => {}
+        }
+        let dtype = self.graph.dtype_of(o);
+        let index = self.bind_index(dtype, e);
+        if let Index::Val(v) = index {
+            self.remember(o, at, Expr::Val(v));
+        }
+        Ok(index)
     }
 
     fn staged_value(&mut self, o: Operand, s: super::cx::Staged, at: &[Index]) -> Result<Expr, LowerError> {

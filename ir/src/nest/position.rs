@@ -75,11 +75,8 @@ impl Position {
     /// A loaded integer.
     pub fn value(dtype: DType, varies: bool) -> Position {
         let range = match dtype {
-            DType::I32 => (i128::from(i32::MIN), i128::from(i32::MAX)),
-            DType::U32 => (0, i128::from(u32::MAX)),
-            DType::U8 => (0, 255),
-            DType::Bool => (0, 1),
-            _ => ANY,
+            DType::I64 | DType::U64 => ANY,
+            d => d.int_range().unwrap_or(ANY),
         };
         let lanes = if varies { Lanes::Any } else { Lanes::Same };
         Position { lanes, range, ..Position::UNKNOWN }

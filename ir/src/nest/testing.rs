@@ -49,6 +49,10 @@ pub fn case(words: &[u32]) -> Case {
         DType::U32,
         DType::U8,
         DType::F32,
+        DType::I8,
+        DType::I16,
+        DType::U16,
+        DType::U64,
     ]);
     let other =
         tape.of(&[DType::F32, DType::I32, DType::I64, DType::Bool, DType::F16, DType::F64, DType::Bf16]);

@@ -194,7 +194,10 @@ impl<'k> Verifier<'k> {
                 self.bound.push(*val);
             }
             Stmt::Store { buf, index, value } => self.write("store", *buf, index, value),
-            Stmt::Accumulate { buf, index, value, .. } => self.write("accumulation", *buf, index, value),
+            Stmt::Accumulate { buf, index, value, .. } => {
+                self.combined(*buf, "accumulation");
+                self.write("accumulation", *buf, index, value);
+            }
             Stmt::Fill { buf, value } => {
                 let Some(b) = self.buffer(*buf, "a fill") else { return };
                 let place = format!("the fill of `{}`", b.name);
@@ -208,6 +211,16 @@ impl<'k> Verifier<'k> {
                 let Some(b) = self.buffer(*buf, "a prefetch") else { return };
                 self.index(index, &format!("the prefetch of `{}`", b.name));
             }
+        }
+    }
+
+    /// Elements are combined only in formats that are computed in.
+    fn combined(&mut self, buf: BufId, place: &str) {
+        let dtype = self.kernel.buffers.get(buf.at()).map(|b| b.dtype);
+        if let Some(dtype) = dtype.filter(|d| d.is_storage()) {
+            let what = "what is combined".to_owned();
+            let (expected, found) = ("of a type that is computed in".to_owned(), dtype.to_string());
+            self.fail(place, Fault::Type { what, expected, found });
         }
     }
 
@@ -343,6 +356,7 @@ impl<'k> Verifier<'k> {
             }
             Expr::Cast(to, x) => Some((*to, self.expr(x, place)?.1)),
             Expr::Lanes { buf, .. } => {
+                self.combined(*buf, place);
                 let b = self.buffer(*buf, place)?;
                 if b.space != Space::Register {
                     let (what, rule) = ("lanes are taken of", "it must be a register array");

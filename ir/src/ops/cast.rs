@@ -41,7 +41,7 @@ impl OpDef for Cast {
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
         let from = cx.graph.dtype_of(cx.operands[0]);
-        if !from.is_float() || !self.to.is_float() {
+        if !from.is_real() || !self.to.is_real() {
             return Ok(vec![None]);
         }
         Ok(vec![cx.pull(0, true, |graph, dy| graph.cast(dy, from))])

@@ -26,7 +26,7 @@ impl OpDef for Dropout {
 
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {
         let [x, seed, step] = fixed(tensors("dropout", 3, operands)?);
-        if !x.dtype.is_float() || [seed, step].iter().any(|t| t.dtype != DType::I64 || t.rank() != 0) {
+        if !x.dtype.is_real() || [seed, step].iter().any(|t| t.dtype != DType::I64 || t.rank() != 0) {
             return Err(format!(
                 "`dropout` takes a float tensor and i64 scalars for seed and step, {} found",
                 list(operands)

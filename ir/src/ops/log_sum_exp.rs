@@ -16,7 +16,7 @@ impl OpDef for LogSumExp {
 
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {
         let [x] = fixed(tensors("log_sum_exp", 1, operands)?);
-        if !x.dtype.is_float() || x.rank() == 0 {
+        if !x.dtype.is_real() || x.rank() == 0 {
             return Err(format!(
                 "`log_sum_exp` takes a float tensor of at least one axis, {} found",
                 list(operands)

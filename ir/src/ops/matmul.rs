@@ -29,7 +29,7 @@ impl OpDef for Matmul {
         if a.rank() < 2 || a.rank() != b.rank() {
             return Err(format!("`matmul` takes two operands of one rank, at least 2; {} found", text()));
         }
-        if a.dtype != b.dtype || !a.dtype.is_float() {
+        if a.dtype != b.dtype || !a.dtype.is_real() {
             return Err(format!(
                 "`matmul` takes operands of one float type, {} found; insert a cast",
                 text()

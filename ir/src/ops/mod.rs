@@ -8,7 +8,7 @@ use crate::array::Value;
 use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
-use crate::scalar::Signature;
+use crate::scalar::{ReduceOp, Signature};
 use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
@@ -16,13 +16,19 @@ use std::fmt;
 pub mod broadcast;
 pub mod cast;
 pub mod concat;
+pub mod conv;
+pub mod conv_transpose;
 pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
+pub mod fold;
 pub(crate) mod from_attrs;
 pub mod gather_rows;
+pub mod index;
+pub mod index_update;
 pub mod input;
+pub mod iota;
 pub mod log_sum_exp;
 pub mod matmul;
 pub mod pad;
@@ -30,6 +36,7 @@ pub mod permute;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
+pub mod reverse;
 pub mod row_sparse;
 pub mod scatter_rows;
 pub mod score_top_k;
@@ -41,8 +48,10 @@ pub mod slice;
 pub mod softmax;
 pub mod spmm;
 pub mod spmm_rows;
+pub mod spread;
 pub mod top_k;
 mod values;
+pub mod windows;
 
 /// Types of the results of a node.
 pub type Types = SmallVec<[Type; 1]>;
@@ -63,6 +72,8 @@ pub enum Class {
     Contract,
     /// Rows at positions given by data.
     Gather,
+    /// Writes at positions given by data.
+    Scatter,
     /// Sums over the entries of a sparse pattern.
     Sparse,
     /// Defined by its body in simpler ops; inlined before fusion unless a kernel claims it.
@@ -181,6 +192,18 @@ impl Vjp<'_> {
         self.gradients[result].map(|dy| self.graph.densify(dy))
     }
 
+    /// The derivative of the body of a composite op.
+    pub fn through_body(&mut self, op: &dyn OpDef) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let refused = |d: crate::diag::Diag| Nondifferentiable(d.notes.first().cloned().unwrap_or(d.message));
+        let seeds: Vec<Option<Operand>> = (0..self.results.len()).map(|i| self.gradient(i)).collect();
+        let Some(body) = op.body(self.graph, self.operands) else {
+            return Ok(vec![None; self.operands.len()]);
+        };
+        let outer: Vec<(Operand, Operand)> =
+            body.map_err(refused)?.into_iter().zip(seeds).filter_map(|(o, g)| Some((o, g?))).collect();
+        crate::grad::pull_back(self.graph, &outer, self.operands).map_err(refused)
+    }
+
     /// A linear map of the gradient of a result. One that is the same for every row (`rowwise`) acts on the
     /// listed rows alone of a row-sparse gradient; before any other the gradient is made dense.
     pub fn pull(
@@ -228,6 +251,7 @@ macro_rules! registry {
 registry! {
     input::Input,
     fill::Fill,
+    iota::Iota,
     size::Size,
     random::Random,
     elementwise::Elementwise,
@@ -238,9 +262,17 @@ registry! {
     slice::Slice,
     concat::Concat,
     pad::Pad,
+    reverse::Reverse,
+    windows::Windows,
+    spread::Spread,
+    fold::Fold,
     reduce::Reduce,
     matmul::Matmul,
+    conv::Conv,
+    conv_transpose::ConvTranspose,
     gather_rows::GatherRows,
+    index::Index,
+    index_update::IndexUpdate,
     scatter_rows::ScatterRows,
     row_sparse::RowSparse,
     row_sparse::RowSparseParts,
@@ -294,6 +326,14 @@ fn list(types: &[Type]) -> String {
     }
 }
 
+/// Numbers of the formats that are stored alone are not added up or put in order.
+fn not_storage(name: &str, t: &TensorType) -> Result<(), String> {
+    if t.dtype.is_storage() {
+        return Err(format!("`{name}` does not compute in {}, which is for storage; insert a cast", t.dtype));
+    }
+    Ok(())
+}
+
 fn same_shape(name: &str, a: &TensorType, b: &TensorType) -> Result<(), String> {
     let equal =
         a.rank() == b.rank() && a.shape.iter().zip(&b.shape).all(|(x, y)| x.eq_proof(y) == Proof::True);
@@ -341,6 +381,7 @@ fn ids_and_values(name: &str, ids: &TensorType, values: &TensorType) -> Result<(
             shape_text(&values.shape)
         ));
     }
+    not_storage(name, values)?;
     same_dim(name, "the number of ids", &ids.shape[0], "axis 0 of the values", &values.shape[0])
 }
 

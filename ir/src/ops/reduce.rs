@@ -33,6 +33,7 @@ impl OpDef for Reduce {
                 self.op.name()
             ));
         }
+        not_storage("reduce", x)?;
         let kept = x.shape.iter().enumerate().filter(|(i, _)| !self.axes.contains(i)).map(|(_, d)| d.clone());
         Ok(one(Type::tensor(x.dtype, kept)))
     }

@@ -17,7 +17,7 @@ impl OpDef for Sddmm {
         let [Type::Csr(csr), Type::Tensor(a), Type::Tensor(b)] = operands else {
             return Err(format!("`sddmm` takes a CSR pattern and two tensors, {} found", list(operands)));
         };
-        if a.rank() != 2 || b.rank() != 2 || a.dtype != b.dtype || !a.dtype.is_float() {
+        if a.rank() != 2 || b.rank() != 2 || a.dtype != b.dtype || !a.dtype.is_real() {
             return Err(format!("`sddmm` takes two matrices of one float type, {} found", list(operands)));
         }
         same_dim("sddmm", "the rows of the pattern", &csr.rows, "axis 0 of the first tensor", &a.shape[0])?;

@@ -20,6 +20,7 @@ impl OpDef for SegmentSum {
                 list(operands)
             ));
         }
+        not_storage("segment_sum", values)?;
         let rows = &indptr.shape[0] - &1.into();
         if rows.lower() < 0 {
             return Err("`segment_sum` needs at least one row pointer".to_owned());

@@ -15,7 +15,7 @@ impl OpDef for Softmax {
 
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {
         let [x] = fixed(tensors("softmax", 1, operands)?);
-        if !x.dtype.is_float() || x.rank() == 0 {
+        if !x.dtype.is_real() || x.rank() == 0 {
             return Err(format!(
                 "`softmax` takes a float tensor of at least one axis, {} found",
                 list(operands)

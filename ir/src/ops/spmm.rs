@@ -38,7 +38,7 @@ impl OpDef for Spmm {
             ));
         };
         let (rows, cols) = if self.transpose { (&csr.cols, &csr.rows) } else { (&csr.rows, &csr.cols) };
-        if x.rank() == 0 || !x.dtype.is_float() {
+        if x.rank() == 0 || !x.dtype.is_real() {
             return Err(format!("`spmm` takes a float tensor of at least one axis, {} found", operands[1]));
         }
         same_dim("spmm", "the columns of the pattern", cols, "axis 0 of the tensor", &x.shape[0])?;

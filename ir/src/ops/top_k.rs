@@ -27,6 +27,7 @@ impl OpDef for TopK {
         let Some((n, rows)) = x.shape.split_last() else {
             return Err("`top_k` takes a tensor of at least one axis, a scalar found".to_owned());
         };
+        not_storage("top_k", x)?;
         if self.k == 0 || Dim::from(self.k).le(n) != Proof::True {
             return Err(format!(
                 "`top_k` of {} among {n} elements: k must be at least 1 and shown to be at most that",

@@ -10,10 +10,8 @@ use crate::ops::pad::Pad;
 use crate::ops::permute::Permute;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
-use crate::ops::size::Size;
 use crate::ops::{Axes, Class, Op};
 use crate::plan::bounds::{are_checked, ids_of};
-use crate::scalar::ScalarOp;
 use crate::types::product;
 
 /// Replaces composite ops by their bodies, bodies within bodies too.
@@ -71,7 +69,7 @@ pub(super) fn guard(graph: &mut Graph) -> Result<(), Diag> {
         }
         let before = graph.at.replace(node.span.clone());
         let mut operands = node.operands.clone();
-        operands[position] = within(graph, ids, &rows);
+        operands[position] = graph.within(ids, &rows);
         let new = graph.emit_all(node.op, &operands);
         graph.at = before;
         for (port, value) in new.into_iter().enumerate() {
@@ -80,23 +78,6 @@ pub(super) fn guard(graph: &mut Graph) -> Result<(), Diag> {
     }
     graph.remove_dead();
     Ok(())
-}
-
-/// `max(min(ids, rows - 1), 0)`.
-fn within(graph: &mut Graph, ids: Operand, rows: &Dim) -> Operand {
-    let (dtype, shape) = (graph.dtype_of(ids), graph.shape_of(ids));
-    let last = rows - &Dim::constant(1);
-    let last = match last.as_const() {
-        Some(last) => graph.fill(Literal::int(dtype, last), shape.clone()),
-        None => {
-            let size = graph.emit(Size { dim: last }, &[]);
-            let size = graph.cast(size, dtype);
-            graph.broadcast(size, shape.clone(), Axes::new())
-        }
-    };
-    let zero = graph.fill(Literal::zero(dtype), shape);
-    let low = graph.map(ScalarOp::Min, &[ids, last]);
-    graph.map(ScalarOp::Max, &[low, zero])
 }
 
 /// Parts of row-sparse values become what these were made of. Pads of an axis that may be empty become
@@ -113,6 +94,12 @@ pub(super) fn settle(graph: &mut Graph) -> Result<(), Diag> {
                     }
                 }
             }
+            Op::Index(_) => {
+                let whole = index_of_what_is_there(graph, &node.operands);
+                if let Some(whole) = whole {
+                    graph.replace(n.into(), whole);
+                }
+            }
             Op::Pad(p) => {
                 let x = node.operands[0];
                 if graph.shape_of(x)[p.axis].lower() <= 0 {
@@ -124,6 +111,21 @@ pub(super) fn settle(graph: &mut Graph) -> Result<(), Diag> {
         }
     }
     Ok(())
+}
+
+/// An `index` of what may be empty reads from the same with a zero behind each axis that is: there is an
+/// element to read at every position then. `None` where every axis has some position.
+fn index_of_what_is_there(graph: &mut Graph, operands: &[Operand]) -> Option<Operand> {
+    let shape = graph.shape_of(operands[0]);
+    let mut operands = operands.to_vec();
+    let indexed = &shape[..operands.len() - 1];
+    for (axis, size) in indexed.iter().enumerate().filter(|(_, size)| size.lower() <= 0) {
+        operands[axis + 1] = graph.within(operands[axis + 1], size);
+        let value = Literal::zero(graph.dtype_of(operands[0]));
+        let behind = Pad { axis, before: 0.into(), after: 1.into(), value };
+        operands[0] = concat_for_pad(graph, &behind, operands[0]);
+    }
+    indexed.iter().any(|size| size.lower() <= 0).then(|| graph.emit(crate::ops::index::Index, &operands))
 }
 
 fn concat_for_pad(graph: &mut Graph, p: &Pad, x: Operand) -> Operand {

@@ -90,13 +90,8 @@ fn select_of_not(g: &mut Graph, n: NodeId) -> Option<Operand> {
 
 /// Whether a float format holds a number with all its digits.
 fn is_normal(dtype: DType, value: f64) -> bool {
-    let least = match dtype {
-        DType::F64 => f64::MIN_POSITIVE,
-        DType::F16 => half::f16::MIN_POSITIVE.to_f64(),
-        _ => f64::from(f32::MIN_POSITIVE),
-    };
     let held = Literal::float(dtype, value).as_f64().abs();
-    held.is_finite() && held >= least
+    held.is_finite() && held >= dtype.least_normal()
 }
 
 /// A division by a constant: the value and the constant, whose reciprocal its format holds.

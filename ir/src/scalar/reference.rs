@@ -34,6 +34,7 @@ pub fn eval(op: ScalarOp, operands: &[Literal]) -> Option<Literal> {
         (_, [a]) if result.is_float() => Literal::float(result, float_unary(op, a.as_f64())?),
         (_, [a, b]) if result.is_float() => Literal::float(result, float_binary(op, a.as_f64(), b.as_f64())?),
         (_, [a]) => Literal::int(result, int_unary(op, result, a.as_i64())?),
+        (_, [a, b]) if result == DType::U64 => Literal::int(result, wide_binary(op, a.as_u64(), b.as_u64())?),
         (_, [a, b]) => Literal::int(result, int_binary(op, a.as_i64(), b.as_i64())?),
         _ => return None,
     })
@@ -47,14 +48,22 @@ pub fn convert(value: Literal, to: DType) -> Literal {
         match to {
             DType::I64 => Literal::int(to, x as i64),
             DType::I32 => Literal::int(to, i64::from(x as i32)),
+            DType::I16 => Literal::int(to, i64::from(x as i16)),
+            DType::I8 => Literal::int(to, i64::from(x as i8)),
+            DType::U64 => Literal::int(to, x as u64 as i64),
             DType::U32 => Literal::int(to, i64::from(x as u32)),
+            DType::U16 => Literal::int(to, i64::from(x as u16)),
             DType::U8 => Literal::int(to, i64::from(x as u8)),
             DType::Bool => Literal::int(to, i64::from(x != 0.0)),
             _ => Literal::float(to, x),
         }
     } else if to == DType::F32 {
         // By way of f64 a large integer would be rounded twice.
-        Literal::float(to, f64::from(value.as_i64() as f32))
+        let unsigned = value.dtype() == DType::U64;
+        let x = if unsigned { value.as_u64() as f32 } else { value.as_i64() as f32 };
+        Literal::float(to, f64::from(x))
+    } else if to.is_float() {
+        Literal::float(to, value.as_f64())
     } else {
         Literal::int(to, value.as_i64())
     }
@@ -81,6 +90,8 @@ fn compare(op: ScalarOp, a: Literal, b: Literal) -> Option<bool> {
     // `None` where either is NaN: then only `!=` holds.
     let order = if a.dtype().is_float() {
         a.as_f64().partial_cmp(&b.as_f64())
+    } else if a.dtype() == DType::U64 {
+        Some(a.as_u64().cmp(&b.as_u64()))
     } else {
         Some(a.as_i64().cmp(&b.as_i64()))
     };
@@ -146,7 +157,9 @@ fn float_binary(op: ScalarOp, a: f64, b: f64) -> Option<f64> {
 fn int_unary(op: ScalarOp, dtype: DType, x: i64) -> Option<i64> {
     Some(match op {
         ScalarOp::Neg => x.wrapping_neg(),
+        ScalarOp::Abs | ScalarOp::Relu if dtype == DType::U64 => x,
         ScalarOp::Abs => x.wrapping_abs(),
+        ScalarOp::Sign if dtype == DType::U64 => i64::from(x != 0),
         ScalarOp::Sign => x.signum(),
         ScalarOp::Square => x.wrapping_mul(x),
         ScalarOp::Relu => x.max(0),
@@ -174,6 +187,18 @@ fn int_binary(op: ScalarOp, a: i64, b: i64) -> Option<i64> {
         ScalarOp::Xor => a ^ b,
         _ => return None,
     })
+}
+
+/// As [`int_binary`], of u64: what depends on the sign of an i64 is done here.
+fn wide_binary(op: ScalarOp, a: u64, b: u64) -> Option<i64> {
+    let value = match op {
+        ScalarOp::Div => a.checked_div(b).unwrap_or(0),
+        ScalarOp::Rem => a.checked_rem(b).unwrap_or(0),
+        ScalarOp::Max => a.max(b),
+        ScalarOp::Min => a.min(b),
+        op => return int_binary(op, a as i64, b as i64),
+    };
+    Some(value as i64)
 }
 
 /// The error function, to a few units in the last place of f64.

@@ -21,6 +21,21 @@ use crate::types::{CsrType, Shape, TensorType, Type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Types of values that are moved and compared.
+const ANY: [DType; 12] = [
+    DType::I64,
+    DType::I32,
+    DType::I16,
+    DType::I8,
+    DType::U64,
+    DType::U32,
+    DType::U16,
+    DType::U8,
+    DType::Bool,
+    DType::Bool,
+    DType::F8E4M3Fn,
+    DType::F8E5M2Fnuz,
+];
 /// Floats are kept below this size by exact scaling.
 const GREATEST: f64 = 4.0;
 /// How far from a step of a discontinuous op a computed operand must be, relative to its size.
@@ -218,7 +233,7 @@ impl<'a> Builder<'a> {
     /// Any tensor of at least `rank` axes.
     pub(super) fn any(&mut self, rank: usize) -> Entry {
         if self.one_in(8) {
-            let dtype = self.one_of(&[DType::I32, DType::I64, DType::U8, DType::U32, DType::Bool]);
+            let dtype = self.one_of(&ANY);
             let rank = rank.max(self.below(3));
             let shape = self.shape(rank);
             return self.tensor_input(dtype, shape);
@@ -357,6 +372,9 @@ impl<'a> Builder<'a> {
             return None;
         }
         let greatest = all.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
+        if a.dtype().is_storage() {
+            return (greatest <= GREATEST).then_some(entry);
+        }
         if greatest > GREATEST {
             let scale = (-(greatest / GREATEST).log2().ceil()).exp2();
             if Literal::float(a.dtype(), scale).as_f64() != scale || greatest > 1e6 {
@@ -391,10 +409,22 @@ fn keeps_bits(op: &Op) -> bool {
         Op::Elementwise(e) => {
             matches!(e.op, Neg | Abs | Sign | Relu | Floor | Ceil | Round | Add | Sub | Max | Min | Select)
         }
-        Op::Fill(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Permute(_) | Op::Slice(_) | Op::Concat(_) => {
-            true
-        }
-        Op::Pad(_) | Op::GatherRows(_) | Op::RowSparse(_) | Op::RowSparseParts(_) | Op::TopK(_) => true,
+        Op::Fill(_)
+        | Op::Iota(_)
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Permute(_)
+        | Op::Slice(_)
+        | Op::Concat(_) => true,
+        Op::Reverse(_)
+        | Op::Windows(_)
+        | Op::Spread(_)
+        | Op::Pad(_)
+        | Op::GatherRows(_)
+        | Op::Index(_)
+        | Op::RowSparse(_)
+        | Op::RowSparseParts(_)
+        | Op::TopK(_) => true,
         _ => false,
     }
 }

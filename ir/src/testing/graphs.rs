@@ -82,7 +82,7 @@ impl RandomGraph {
     /// Outputs that an op without a derivative leads to are left out of the loss.
     pub fn with_gradients(&self) -> RandomGraph {
         let mut graph = self.graph.clone();
-        let is_float = |g: &Graph, o: Operand| g.type_of(o).as_tensor().is_some_and(|t| t.dtype.is_float());
+        let is_float = |g: &Graph, o: Operand| g.type_of(o).as_tensor().is_some_and(|t| t.dtype.is_real());
         let inputs: Vec<Operand> =
             graph.inputs().iter().map(|n| Operand::from(*n)).filter(|o| is_float(&graph, *o)).collect();
         let mut loss: Option<Operand> = None;

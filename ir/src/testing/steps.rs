@@ -3,15 +3,21 @@
 use super::builder::{Builder, Entry, apart, elements};
 use crate::array::Value;
 use crate::dim::Dim;
-use crate::dtype::{DType, Literal};
+use crate::dtype::{DType, Literal, round_to};
 use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::concat::Concat;
+use crate::ops::conv::Conv;
+use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::csr_degree::CsrDegree;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
+use crate::ops::fold::Fold;
 use crate::ops::gather_rows::GatherRows;
+use crate::ops::index::Index;
+use crate::ops::index_update::IndexUpdate;
+use crate::ops::iota::Iota;
 use crate::ops::log_sum_exp::LogSumExp;
 use crate::ops::matmul::Matmul;
 use crate::ops::pad::Pad;
@@ -19,6 +25,7 @@ use crate::ops::permute::Permute;
 use crate::ops::random::Random;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
+use crate::ops::reverse::Reverse;
 use crate::ops::row_sparse::{RowSparse, RowSparseParts};
 use crate::ops::scatter_rows::ScatterRows;
 use crate::ops::score_top_k::ScoreTopK;
@@ -30,7 +37,9 @@ use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
+use crate::ops::spread::Spread;
 use crate::ops::top_k::TopK;
+use crate::ops::windows::{Window, Windows};
 use crate::scalar::{ReduceOp, ScalarOp, Signature};
 use crate::types::{Shape, Type, product};
 
@@ -45,6 +54,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("elementwise", elementwise),
     ("fill", fill),
     ("size", size),
+    ("iota", iota),
     ("random", random),
     ("cast", cast),
     ("broadcast", broadcast),
@@ -53,11 +63,20 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("slice", slice),
     ("concat", concat),
     ("pad", pad),
+    ("reverse", reverse),
+    ("windows", windows),
+    ("spread", spread),
+    ("fold", fold),
     ("reduce", reduce),
     ("reduce", reduce),
     ("matmul", matmul),
+    ("conv", conv),
+    ("conv_transpose", conv_transpose),
     ("gather_rows", gather_rows),
     ("gather_rows", gather_rows),
+    ("index", index),
+    ("index", index),
+    ("index_update", index_update),
     ("scatter_rows", scatter_rows),
     ("row_sparse", row_sparse),
     ("segments", segments),
@@ -89,12 +108,29 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
     let x = match op.signature() {
         Signature::Float => b.floats(0),
         Signature::Logic => {
-            let dtype = b.one_of(&[DType::Bool, DType::Bool, DType::I32, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                DType::Bool,
+                DType::Bool,
+                DType::I32,
+                DType::U8,
+                DType::U32,
+                DType::I8,
+                DType::U64,
+            ]);
             some_of(b, dtype)
         }
         // Bools are no numbers; they can be compared and chosen.
         Signature::Number => {
-            let dtype = b.one_of(&[b.float, b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32]);
+            let dtype = b.one_of(&[
+                b.float,
+                b.float,
+                b.float,
+                DType::I32,
+                DType::I64,
+                DType::U8,
+                DType::U32,
+                DType::I16,
+            ]);
             some_of(b, dtype)
         }
         _ => b.any(0),
@@ -189,6 +225,14 @@ fn size(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn iota(b: &mut Builder<'_>) -> Option<()> {
+    let dtype = b.one_of(&[b.float, DType::I32, DType::I32, DType::I64, DType::U8]);
+    let rank = 1 + b.below(3);
+    let (shape, axis) = (b.shape(rank), b.below(rank));
+    b.add(Iota { shape, axis, dtype }, &[])?;
+    Some(())
+}
+
 /// Scalars for the seed and the step.
 fn seed_and_step(b: &mut Builder<'_>) -> [Entry; 2] {
     [(); 2].map(|()| b.value(DType::I64, Shape::new()))
@@ -204,11 +248,19 @@ fn random(b: &mut Builder<'_>) -> Option<()> {
 
 fn cast(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(0);
-    let to = b.one_of(&[b.float, b.float, DType::I32, DType::I64, DType::U8, DType::U32, DType::Bool]);
-    if b.graph.dtype_of(x.o).is_float() && !to.is_float() && !x.exact {
+    // To no other float type that is computed in: narrow ones magnify the difference of a rounding.
+    let others = DType::ALL.into_iter().filter(|d| !d.is_real());
+    let to =
+        b.one_of(&[b.float, b.float, b.float, DType::Bool].into_iter().chain(others).collect::<Vec<_>>());
+    if b.graph.dtype_of(x.o).is_float() && !to.is_real() && (!x.exact || to.is_storage()) {
         let all = elements(&x);
-        let step = |v: f64| if to == DType::Bool { 0.0 } else { v.round() };
-        apart(all.into_iter().map(|v| (v, step(v)))).then_some(())?;
+        let near = |v: f64, side: f64| round_to(to, v + side * (1e-3 * v.abs() + 1e-5));
+        let certain = match to {
+            DType::Bool => apart(all.into_iter().map(|v| (v, 0.0))),
+            to if to.is_storage() => all.into_iter().all(|v| near(v, 1.0) == near(v, -1.0)),
+            _ => apart(all.into_iter().map(|v| (v, v.round()))),
+        };
+        certain.then_some(())?;
     }
     b.add(Cast { to }, &[&x])?;
     Some(())
@@ -302,6 +354,67 @@ fn pad(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn reverse(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let rank = shape_of(b, &x).len();
+    let axes = (0..rank).filter(|_| b.one_in(2)).collect();
+    b.add(Reverse { axes }, &[&x])?;
+    Some(())
+}
+
+/// A window along so many axes.
+fn window(b: &mut Builder<'_>, axes: usize) -> Window {
+    let mut some = |least: usize, bound: usize| (0..axes).map(|_| (least + b.below(bound)) as i64).collect();
+    Window {
+        kernel: some(1, 3),
+        stride: some(1, 3),
+        dilation: some(1, 2),
+        before: some(0, 3),
+        after: some(0, 3),
+    }
+}
+
+fn windows(b: &mut Builder<'_>) -> Option<()> {
+    let sized = |t: &Type| t.as_tensor().is_some_and(|t| t.shape.last().is_some_and(|d| d.lower() > 0));
+    let x = b.pick(sized)?;
+    let axes = 1 + b.below(shape_of(b, &x).len().min(2));
+    let dtype = b.graph.dtype_of(x.o);
+    let value = Literal::float(dtype, b.below(3) as f64 / 2.0);
+    let window = window(b, axes);
+    let y = b.add(Windows { window: window.clone(), value }, &[&x])?;
+    if dtype != DType::Bool && b.allows("fold") && b.one_in(2) {
+        let shape = shape_of(b, &x).drain(shape_of(b, &x).len() - axes..).collect();
+        b.add(Fold { window, shape }, &[&y[0]])?;
+    }
+    Some(())
+}
+
+/// A window, the sizes that it moves along, and a value of what it has at each position.
+fn folded(b: &mut Builder<'_>) -> Option<(Window, Shape, Entry)> {
+    let axes = 1 + b.below(2);
+    let (window, lead) = (window(b, axes), b.below(2));
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("windows", &shape).ok()?;
+    let mut all = b.shape(lead);
+    all.extend(positions);
+    all.extend(window.kernel.iter().map(|k| Dim::from(*k)));
+    (b.count(&all) <= 4096).then_some(())?;
+    let g = b.value(b.float, all);
+    Some((window, shape, g))
+}
+
+fn spread(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Spread { window, shape }, &[&g])?;
+    Some(())
+}
+
+fn fold(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Fold { window, shape }, &[&g])?;
+    Some(())
+}
+
 fn reduce(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(1);
     let rank = shape_of(b, &x).len();
@@ -331,6 +444,43 @@ fn matmul(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+/// A window, groups, and channels of both sides in a group.
+fn filters(b: &mut Builder<'_>, axes: usize) -> (Window, i64, Dim, Dim) {
+    let groups = b.one_of(&[1i64, 1, 2]);
+    let [c, m] = [(); 2].map(|()| Dim::from(1 + b.below(3)));
+    (window(b, axes), groups, c, m)
+}
+
+fn conv(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let mut shape = Shape::from_iter([b.dim(), &c * &groups.into()]);
+    shape.extend((0..axes).map(|_| b.dim()));
+    let positions = window.positions("conv", &shape[2..]).ok()?;
+    (b.count(&positions) * b.count(&shape[..2]) * 9 <= 8192).then_some(())?;
+    let x = b.value(b.float, shape);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&m * &groups.into(), c].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(Conv { window, groups }, &[&x, &w])?;
+    Some(())
+}
+
+fn conv_transpose(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("conv_transpose", &shape).ok()?;
+    (b.count(&positions) * 9 * 6 * 17 <= 32768).then_some(())?;
+    let x = [b.dim(), &c * &groups.into()].into_iter().chain(positions).collect();
+    let x = b.value(b.float, x);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&c * &groups.into(), m].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(ConvTranspose { window, groups, shape }, &[&x, &w])?;
+    Some(())
+}
+
 fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
     // Every second time few rows of a table that is known to be large, as rewriting looks for them.
     let few = b.one_in(2);
@@ -344,6 +494,52 @@ fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
     let shape = if few { Shape::from_iter([Dim::from(1 + b.below(4))]) } else { b.shape(rank) };
     let ids = b.ids(shape, &rows)?;
     b.add(GatherRows, &[&table, &ids])?;
+    Some(())
+}
+
+/// Coordinates for the first axes of a tensor, counted, given or computed, some of them beyond their axes.
+fn coordinates(b: &mut Builder<'_>, x: &Entry) -> Vec<Entry> {
+    let (own, rank) = (shape_of(b, x), b.below(3));
+    let shape = if b.one_in(3) { own.clone() } else { b.shape(rank) };
+    let indexed = 1 + b.below(own.len());
+    let mut all = vec![];
+    for _ in 0..indexed {
+        let dtype = b.one_of(&[DType::I32, DType::I32, DType::I64]);
+        let counted = !shape.is_empty() && b.allows("iota") && b.one_in(3);
+        let axis = b.below(shape.len());
+        let iota = Iota { shape: shape.clone(), axis, dtype };
+        let counted = if counted { b.add(iota, &[]).and_then(|mut all| all.pop()) } else { None };
+        all.push(match counted {
+            Some(counted) => counted,
+            None if b.one_in(2) => b.tensor_input(dtype, shape.clone()),
+            None => b.value(dtype, shape.clone()),
+        });
+    }
+    all
+}
+
+fn index(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let coordinates = coordinates(b, &x);
+    let operands: Vec<&Entry> = std::iter::once(&x).chain(&coordinates).collect();
+    b.add(Index, &operands)?;
+    Some(())
+}
+
+fn index_update(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let coordinates = coordinates(b, &x);
+    let (dtype, indexed) = (b.graph.dtype_of(x.o), coordinates.len());
+    let op = match dtype {
+        DType::Bool => b.one_of(&[None, Some(ReduceOp::Max), Some(ReduceOp::Min)]),
+        _ => b.one_of(&[None, Some(ReduceOp::Sum), Some(ReduceOp::Prod), Some(ReduceOp::Max)]),
+    };
+    let mut shape = shape_of(b, &coordinates[0]);
+    shape.extend(shape_of(b, &x).drain(indexed..));
+    let updates = b.value(dtype, shape);
+    let operands: Vec<&Entry> =
+        std::iter::once(&x).chain(&coordinates).chain(std::iter::once(&updates)).collect();
+    b.add(IndexUpdate { op }, &operands)?;
     Some(())
 }
 

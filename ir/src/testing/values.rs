@@ -49,7 +49,7 @@ fn moderate(dtype: DType, step: i64, sign: bool) -> Literal {
     match dtype {
         d if d.is_float() => Literal::float(d, if step == 0 && sign { -0.0 } else { value }),
         DType::Bool => Literal::int(dtype, i64::from(sign)),
-        DType::U32 | DType::U8 => Literal::int(dtype, (value + 2.0).round() as i64),
+        d if d.is_unsigned() => Literal::int(dtype, (value + 2.0).round() as i64),
         _ => Literal::int(dtype, value.round() as i64),
     }
 }
@@ -58,18 +58,26 @@ fn moderate(dtype: DType, step: i64, sign: bool) -> Literal {
 /// least and greatest values, and moderate ones.
 pub fn wild(dtype: DType) -> BoxedStrategy<Literal> {
     if dtype.is_float() {
-        let (tiny, huge) = match dtype {
-            DType::F64 => (f64::MIN_POSITIVE, f64::MAX),
-            DType::F16 => (half::f16::MIN_POSITIVE.to_f64(), half::f16::MAX.to_f64()),
-            DType::Bf16 => (half::bf16::MIN_POSITIVE.to_f64(), half::bf16::MAX.to_f64()),
-            _ => (f64::from(f32::MIN_POSITIVE), f64::from(f32::MAX)),
-        };
+        let (tiny, huge) = (dtype.least_normal(), dtype.greatest());
         let edges = [0.0, -0.0, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, tiny, -tiny / 4.0, huge, -huge];
         prop_oneof![1 => select(edges.to_vec()), 1 => -2.0..2.0f64]
             .prop_map(move |x| Literal::float(dtype, x))
             .boxed()
     } else {
-        let edges = [0, 1, -1, i64::MIN, i64::MAX, i64::from(i32::MIN), i64::from(i32::MAX), 255, 1 << 31];
+        let edges = [
+            0,
+            1,
+            -1,
+            i64::MIN,
+            i64::MAX,
+            i64::from(i32::MIN),
+            i64::from(i32::MAX),
+            127,
+            128,
+            255,
+            1 << 15,
+            1 << 31,
+        ];
         prop_oneof![1 => select(edges.to_vec()), 1 => -9..9i64]
             .prop_map(move |x| Literal::int(dtype, x))
             .boxed()

@@ -62,24 +62,31 @@ fn only(g: &Graph, inputs: &Inputs) -> Vec<f64> {
 }
 
 #[test]
-fn an_id_out_of_range_is_named() {
+fn given_ids_are_checked_and_computed_ones_are_brought_to_the_nearest_row() {
     let mut g = Graph::new("ids");
     let n = Dim::symbol("n", 0, 10);
     let table = input(&mut g, "table", tensor(DType::F32, &[n]));
     let which = input(&mut g, "which", tensor(DType::I32, &[3.into()]));
-    g.at = Some(Span::caller());
-    let line = line!() - 1;
     let y = g.emit(GatherRows, &[table, which]);
     g.outputs = vec![("y".to_owned(), y)];
     let inputs = named(&[("table", f32s(&[1.0, 2.0])), ("which", ids(&[0, 2, -1]))]);
-    let InterpError::Op { op, span, message } = fault(&g, &inputs) else { panic!("an op's fault") };
-    assert_eq!((op, span.line), ("gather_rows", line));
-    assert_eq!(message, "`gather_rows`: operand 1 holds the id 2 at position 1; ids must lie in 0..2");
-
-    let y = g.emit(ScatterRows { rows: 2.into() }, &[which, which]);
-    g.outputs = vec![("y".to_owned(), y)];
     let message = fault(&g, &inputs).to_string();
-    assert!(message.contains("operand 0 holds the id 2 at position 1; ids must lie in 0..2"), "{message}");
+    assert_eq!(message, "input `which` holds 2 at position 1; its elements must lie in 0..2");
+
+    let computed = g.map(ScalarOp::Neg, &[which]);
+    g.at = Some(Span::caller());
+    let line = line!() - 1;
+    let y = g.emit(GatherRows, &[table, computed]);
+    g.outputs = vec![("y".to_owned(), y)];
+    assert_eq!(only(&g, &inputs), [1.0, 1.0, 2.0]);
+    let empty = named(&[("table", f32s(&[])), ("which", ids(&[0, 2, -1]))]);
+    let InterpError::Op { op, span, message } = fault(&g, &empty) else { panic!("an op's fault") };
+    assert_eq!((op, span.line), ("gather_rows", line));
+    assert_eq!(message, "`gather_rows`: operand 1 holds 3 ids, and there is no row to name");
+
+    let y = g.emit(ScatterRows { rows: 2.into() }, &[computed, which]);
+    g.outputs = vec![("y".to_owned(), y)];
+    assert_eq!(only(&g, &inputs), [2.0, -1.0]);
 }
 
 #[test]

@@ -40,7 +40,7 @@ impl Shape {
     /// The sizes of a product of these operands; `None` where they are no dense float matrices.
     pub fn of(op: &Matmul, operands: &[Type]) -> Option<Shape> {
         let [Type::Tensor(a), Type::Tensor(b)] = operands else { return None };
-        if a.rank() < 2 || a.rank() != b.rank() || a.dtype != b.dtype || !a.dtype.is_float() {
+        if a.rank() < 2 || a.rank() != b.rank() || a.dtype != b.dtype || !a.dtype.is_real() {
             return None;
         }
         let (leading, last) = a.shape.split_at(a.rank() - 2);

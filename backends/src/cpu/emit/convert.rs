@@ -1,6 +1,6 @@
-//! Conversions: between element types, between registers and memory, and the rounding of 16-bit floats.
+//! Conversions: between element types, between registers and memory, and the rounding of narrow floats.
 //!
-//! A 16-bit float lives in a register as the binary32 that equals it; every operation on it rounds its
+//! A 16-bit float (and an 8-bit one, see `f8`) lives in a register as the binary32 that equals it; every operation on it rounds its
 //! result back to the format, so values are the same whether or not they pass through memory.
 
 use inkwell::values::InstructionOpcode as Op;
@@ -37,11 +37,14 @@ impl<'c> Ops<'c> {
                 let bits = self.or(self.select(is_special, special, finite)?, sign)?;
                 self.bits(bits, self.reg(DType::F32, n))
             }
-            _ => Ok(v),
+            d => match d.f8() {
+                Some(f) => self.decode_f8(f, v),
+                None => Ok(v),
+            },
         }
     }
 
-    /// From the form in registers to the form in memory. 16-bit floats are rounded already.
+    /// From the form in registers to the form in memory. Narrow floats are rounded already.
     pub(super) fn encode(&self, d: DType, v: V<'c>) -> R<'c> {
         let (i16, i32) = (self.ctx.i16_type().into(), self.ctx.i32_type().into());
         match d {
@@ -71,7 +74,10 @@ impl<'c> Ops<'c> {
                 let r = self.select(nan, self.i(b, 0x7e00), r)?;
                 self.cast(Op::Trunc, self.or(r, sign)?, i16)
             }
-            _ => Ok(v),
+            d => match d.f8() {
+                Some(f) => self.encode_f8(f, v),
+                None => Ok(v),
+            },
         }
     }
 
@@ -111,11 +117,14 @@ impl<'c> Ops<'c> {
                 let r = self.select(nan, self.i(b, 0x7fc0_0000), r)?;
                 self.bits(self.or(r, sign)?, f32)
             }
-            _ => Ok(v),
+            d => match d.f8() {
+                Some(f) => self.round_f8(f, v),
+                None => Ok(v),
+            },
         }
     }
 
-    /// A binary64 to a 16-bit float in one rounding: first to binary32 towards an odd last bit.
+    /// A binary64 to a float of 16 or 8 bits in one rounding: first to binary32 towards an odd last bit.
     fn narrow(&self, d: DType, v: V<'c>) -> R<'c> {
         let (i32, f32, f64) =
             (self.ctx.i32_type().into(), self.ctx.f32_type().into(), self.ctx.f64_type().into());
@@ -141,7 +150,7 @@ impl<'c> Ops<'c> {
         }
         let target = self.reg(to, 1);
         let f64 = self.ctx.f64_type().into();
-        let unsigned = matches!(from, DType::U32 | DType::U8 | DType::Bool);
+        let unsigned = from.is_unsigned() || from == DType::Bool;
         match (from.is_float(), to) {
             (true, DType::Bool) => self.fcmp(FloatPredicate::UNE, v, self.f(v, 0.0)),
             (false, DType::Bool) => self.icmp(IntPredicate::NE, v, self.i(v, 0)),
@@ -149,10 +158,7 @@ impl<'c> Ops<'c> {
             (true, to) if to.is_float() && from == DType::F64 => self.narrow(to, v),
             (true, to) if to.is_float() => self.round_to(to, v),
             (true, to) => {
-                let name = match to {
-                    DType::U32 | DType::U8 => "llvm.fptoui.sat",
-                    _ => "llvm.fptosi.sat",
-                };
+                let name = if to.is_unsigned() { "llvm.fptoui.sat" } else { "llvm.fptosi.sat" };
                 let r = self.reg(to, lanes(v));
                 self.call(name, &[r, v.get_type()], &[v])?
                     .ok_or_else(|| super::EmitError::internal("a conversion that gives nothing"))
@@ -160,8 +166,8 @@ impl<'c> Ops<'c> {
             (false, to) if to.is_float() => {
                 let op = if unsigned { Op::UIToFP } else { Op::SIToFP };
                 match to {
-                    DType::Bf16 | DType::F16 => self.narrow(to, self.cast(op, v, f64)?),
-                    _ => self.cast(op, v, target),
+                    DType::F64 | DType::F32 => self.cast(op, v, target),
+                    _ => self.narrow(to, self.cast(op, v, f64)?),
                 }
             }
             (false, to) => {

@@ -141,8 +141,9 @@ impl<'c> Emitter<'_, 'c> {
         let value = self.value_of(val)?;
         let i64 = self.ops.ctx.i64_type().into();
         let (op, nonneg) = match value.dtype {
-            DType::I64 | DType::I32 => (InstructionOpcode::SExt, false),
-            DType::U32 | DType::U8 | DType::Bool => (InstructionOpcode::ZExt, true),
+            // A u64 counts as the i64 with its bits, as in the interpreter.
+            d if d.is_signed() || d == DType::U64 => (InstructionOpcode::SExt, false),
+            d if d.is_unsigned() || d == DType::Bool => (InstructionOpcode::ZExt, true),
             found => {
                 return Err(self.mismatch("a value used as a position", "an integer type", found.name()));
             }

@@ -6,6 +6,7 @@
 
 mod convert;
 mod expr;
+mod f8;
 mod index;
 mod op;
 mod stmt;

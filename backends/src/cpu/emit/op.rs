@@ -11,7 +11,7 @@ use super::super::vector::{Ops, R, V, lanes};
 use super::EmitError;
 
 fn signed(d: DType) -> bool {
-    matches!(d, DType::I64 | DType::I32)
+    d.is_signed()
 }
 
 impl<'c> Ops<'c> {

@@ -20,6 +20,7 @@ mod program;
 mod progress;
 mod quality;
 mod recommend;
+mod switches;
 mod table;
 mod train;
 
@@ -83,7 +84,8 @@ pub fn main() -> ExitCode {
         Command::Recommend(a) => a.json,
 
         Command::Doctor(a) => a.json,
-        Command::Explain(_) | Command::Bench(_) | Command::Pack(_) => false,
+        Command::Explain(a) => a.json,
+        Command::Bench(_) | Command::Pack(_) => false,
     });
     let result = match &cli.command {
         Command::List(a) => list::run(a, &out),

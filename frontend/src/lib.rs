@@ -123,6 +123,8 @@ pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
 #[cfg(feature = "llvm")]
+pub use latentc_backends::cpu::peaks::{PeakError, measure};
+#[cfg(feature = "llvm")]
 pub use latentc_backends::cpu::{Isa, llvm_version};
 #[cfg(feature = "llvm")]
 pub use latentc_backends::debug;

@@ -5,6 +5,7 @@ use crate::common::data::Interactions;
 use crate::common::run::{ModelError, Recommender, Schedule};
 use latentc::Program;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What computes.
@@ -33,6 +34,8 @@ pub struct Machine {
     pub device: Device,
     /// Threads; 0 for one a core.
     pub threads: usize,
+    /// A folder below which every stage of what is compiled is written.
+    pub dump: Option<&'static Path>,
 }
 
 /// The configuration of a system, with what the training loop and the program need of it.

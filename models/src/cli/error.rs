@@ -133,9 +133,9 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
-    /// Stages that could not be dumped.
+    /// A machine whose limits cannot be measured.
     #[error(transparent)]
-    Dump(#[from] latentc::debug::DumpError),
+    Measure(#[from] latentc::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {

@@ -69,7 +69,10 @@ pub enum CompileError {
         expected: &'static str,
     },
     /// A policy on row numbers for what is not given as row numbers.
-    #[error("`{name}` is to {ids} row numbers, but it is no data input used as such; those are {}", list(rows))]
+    #[error(
+        "`{name}` is to {ids} row numbers, but it is no data input used as such; those are {}",
+        list(rows)
+    )]
     Ids {
         /// The name given.
         name: String,

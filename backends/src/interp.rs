@@ -14,8 +14,8 @@ use latentc_ir::graph::{Graph, InputKind, NodeId};
 use latentc_ir::interp;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::input::Input;
-use latentc_ir::plan::{Hazard, InputDecl, hazards, means_infinity, operands_of};
 use latentc_ir::plan::bounds::bounds;
+use latentc_ir::plan::{Hazard, InputDecl, hazards, means_infinity, operands_of};
 
 /// A graph and what its last run gave.
 pub(crate) struct Interpreter {

@@ -57,10 +57,7 @@ pub(crate) trait Engine: Send {
 impl Session {
     /// Compiles a program for this processor, or takes its kernels from the disk cache.
     #[cfg(feature = "llvm")]
-    pub fn cpu(
-        program: &latentc_ir::plan::Program,
-        options: &Options,
-    ) -> Result<Session, CompileError> {
+    pub fn cpu(program: &latentc_ir::plan::Program, options: &Options) -> Result<Session, CompileError> {
         let inputs = Inputs::new(&program.name, &program.dims, program.inputs.clone(), options)?;
         let outputs = named(program.outputs.iter().map(|o| (o.name.clone(), o.dtype)))?;
         let machine = crate::cpu::machine::Machine::new(program, options)?;

@@ -96,7 +96,10 @@ impl Trace {
             for thread in 0..threads {
                 let name = if thread == 0 { "caller".to_owned() } else { format!("worker {thread}") };
                 let name = json!({ "name": name });
-                put(out, json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": thread, "args": name }))?;
+                put(
+                    out,
+                    json!({ "ph": "M", "name": "thread_name", "pid": pid, "tid": thread, "args": name }),
+                )?;
             }
             let shift = base.map_or(Duration::ZERO, |base| trace.start - base);
             let micros = |t: Duration| (t + shift).as_nanos() as f64 / 1e3;

@@ -118,11 +118,12 @@ pub use csr::Csr;
 pub use device::cpu;
 pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
-pub use errors::Errors;
+pub use errors::{Errors, excerpts};
 #[cfg(feature = "llvm")]
-pub use latentc_backends::cpu::{Isa, llvm_version};
+pub use latentc_backends::cpu::{Isa, llvm_version, peaks};
 pub use latentc_backends::{
-    Axis, Cache, CompileError, Declared, Fault, Ids, Options, Report, RunError, Session, Store, Trace, Wrong,
+    Axis, Cache, CacheNote, CompileError, Declared, Fault, Ids, Options, Peaks, Profile, Report, RunError,
+    Session, Store, Trace, Wrong,
 };
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;

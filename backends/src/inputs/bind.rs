@@ -179,7 +179,11 @@ fn entry<'s>(decl: &InputDecl, store: &'s Store) -> Result<&'s Array, RunError> 
         return Err(RunError::MissingEntry { place, ty });
     };
     if array.dtype() != ty.dtype {
-        return Err(RunError::ElementType { place: Declared::of(decl), expected: ty.dtype, found: array.dtype() });
+        return Err(RunError::ElementType {
+            place: Declared::of(decl),
+            expected: ty.dtype,
+            found: array.dtype(),
+        });
     }
     Ok(array)
 }

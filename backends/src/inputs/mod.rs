@@ -7,8 +7,8 @@
 mod bind;
 
 use crate::error::{Axis, CompileError, Declared, RunError};
-use crate::options::{Ids, Options};
 use crate::memory::Block;
+use crate::options::{Ids, Options};
 use crate::report::Memory;
 use latentc_ir::array::{CsrArray, Element};
 use latentc_ir::dim::{Dim, Symbol};
@@ -357,7 +357,12 @@ fn check_sizes(
         match size {
             Size::Known(c) if i64::try_from(found) != Ok(*c) => {
                 let expected = c.to_string();
-                return Err(RunError::Size { place: Declared::of(decl), axis: axis(decl, at), expected, found });
+                return Err(RunError::Size {
+                    place: Declared::of(decl),
+                    axis: axis(decl, at),
+                    expected,
+                    found,
+                });
             }
             Size::Symbol(s)
                 if !i64::try_from(found).is_ok_and(|v| (symbols[*s].lo..=symbols[*s].hi).contains(&v)) =>

@@ -219,12 +219,9 @@ update w = %4
 update count = %6";
     let g = graph(text);
     let values: Vec<f32> = (0..400).map(|i| ((i * 37 % 101) as f32 - 50.0) / 100.0).collect();
-    let first: Store = [
-        ("w", Array::from_slice(&[8, 8], &values[..64])),
-        ("count", Array::scalar(7i32)),
-    ]
-    .into_iter()
-    .collect();
+    let first: Store = [("w", Array::from_slice(&[8, 8], &values[..64])), ("count", Array::scalar(7i32))]
+        .into_iter()
+        .collect();
     let mut plain = Session::compile(&g, &options(2, false)).unwrap();
     let mut expected = first.clone();
     let mut checked: Vec<(Session, Store)> = sessions(&g).into_iter().map(|s| (s, first.clone())).collect();
@@ -266,9 +263,8 @@ data ids: i32[4]
 output y = %0",
     );
     let with = |ids: Ids| Options { ids: BTreeMap::from([("ids".to_owned(), ids)]), ..options(2, false) };
-    let make = |ids: Ids| {
-        [Session::compile(&g, &with(ids)).unwrap(), Session::interp_with(&g, &with(ids)).unwrap()]
-    };
+    let make =
+        |ids: Ids| [Session::compile(&g, &with(ids)).unwrap(), Session::interp_with(&g, &with(ids)).unwrap()];
     let given = [-1, 0, 4, 2];
     for (ids, large, small) in [
         (Ids::Clamp, [0.0, 0.0, 4.0, 2.0], [0.0, 0.0, 2.0, 2.0]),

@@ -122,7 +122,8 @@ pub fn program() -> Program {
     let one = Dim::from(1);
     let chunks = batch.ceil_div(CHUNK);
     let f32s = |shape: &[&Dim]| Type::tensor(DType::F32, shape.iter().map(|d| (*d).clone()));
-    let input = |name: &str, kind, ty| InputDecl { name: name.to_owned(), kind, ty, bound: None, span: Span::none() };
+    let input =
+        |name: &str, kind, ty| InputDecl { name: name.to_owned(), kind, ty, bound: None, span: Span::none() };
     let csr = CsrType { rows: nodes.clone(), cols: nodes.clone(), nnz: nnz.clone(), symmetric: true };
     let inputs = vec![
         input("adj", InputKind::Data, Type::Csr(csr)),

@@ -107,11 +107,7 @@ pub fn run_watched(
 
 /// Ids that are inputs lie within the rows that they name. Those that a program computes are brought to the
 /// nearest row by the ops that read them.
-fn check_ids(
-    graph: &Graph,
-    given: &[(&str, &Type, NodeId, Value)],
-    dims: &Dims,
-) -> Result<(), InterpError> {
+fn check_ids(graph: &Graph, given: &[(&str, &Type, NodeId, Value)], dims: &Dims) -> Result<(), InterpError> {
     let bounds = crate::plan::bounds::bounds(graph);
     for (name, _, node, value) in given {
         let (Some(bound), Value::Tensor(ids)) = (bounds.get(node), value) else { continue };

@@ -136,7 +136,8 @@ pub fn regions(graph: &Graph, options: &Options) -> Fusion {
 pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
     let optimised = optimise(graph, options)?;
     let fusion = regions(&optimised, options);
-    let mut program = plan::build(&optimised, fusion.regions, options.target, options.library, options.checked)?;
+    let mut program =
+        plan::build(&optimised, fusion.regions, options.target, options.library, options.checked)?;
     // Ids must be in bounds also where a rule has done away with what they name.
     let bounds = plan::bounds::bounds(graph);
     for (input, node) in program.inputs.iter_mut().zip(graph.inputs()) {

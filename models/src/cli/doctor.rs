@@ -157,7 +157,7 @@ fn native_code() -> Vec<Finding> {
 
 fn probe() -> Result<Report, ModelError> {
     let p = program("doctor", |g| g.output("y", g.input("x", DType::F32, [16]) + 1.0))?;
-    let mut session = compile(&p, Machine { device: Device::Cpu, threads: 1 })?;
+    let mut session = compile(&p, Machine { device: Device::Cpu, threads: 1, ..Machine::default() })?;
     session.set("x", &[16], &[1.0f32; 16])?;
     session.run(&mut Store::new())?;
     match session.output::<f32>("y")?.1 {

@@ -96,6 +96,12 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// A trace that could not be written.
+    #[error(transparent)]
+    Trace(#[from] crate::common::run::SaveError),
+    /// The limits of the machine.
+    #[error(transparent)]
+    Peaks(#[from] latentc::peaks::PeakError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),

@@ -15,6 +15,7 @@ mod load;
 mod names;
 pub mod output;
 mod pack;
+mod profile;
 mod progress;
 mod quality;
 mod recommend;

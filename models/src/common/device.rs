@@ -6,7 +6,8 @@ use latentc::{Options, Program, Result};
 
 /// A program made ready for a machine.
 pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
-    let options = Options { threads: machine.threads, ..Options::default() };
+    let Machine { threads, profile, checked, .. } = machine;
+    let options = Options { threads, profile, checked, ..Options::default() };
     let device = match machine.device {
         Device::Cpu => latentc::cpu()?,
         Device::Interp => latentc::interp(),

@@ -228,6 +228,11 @@ impl Recommender for EmbeddingRecommender {
         Ok(())
     }
 
+    fn sessions(&self) -> Vec<&Session> {
+        let rank = self.rank.as_ref().map(|rank| &rank.session);
+        self.step.iter().chain(&self.embed).chain(rank).collect()
+    }
+
     fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
         let entry = |name: &String| {
             let array = self.store.get(name).ok_or_else(|| format!("`{name}` is not in the store"))?;

@@ -58,8 +58,13 @@ impl How {
 
     pub fn plan(&self, graph: &Graph) -> Result<Program, TestCaseError> {
         let library: &dyn Library = if self.by_hand { &Kernels } else { &Selection };
-        let options =
-            passes::Options { target: &self.target, library, rewrite: self.rewrite, fuse: self.fuse, checked: false };
+        let options = passes::Options {
+            target: &self.target,
+            library,
+            rewrite: self.rewrite,
+            fuse: self.fuse,
+            checked: false,
+        };
         let optimised = passes::optimise(graph, &options).map_err(fail)?;
         let fusion = passes::regions(&optimised, &options);
         if fusion.refusals.iter().any(|(n, m, why)| n == m && *why == Refusal::Cycle) {
@@ -140,7 +145,9 @@ pub fn compiled(graph: &RandomGraph, how: &How, threads: &[usize]) -> Result<Vec
 pub fn sessions(program: &Program, threads: &[usize]) -> Result<Vec<Session>, TestCaseError> {
     let folder = tempfile::tempdir().map_err(fail)?;
     let cache = || Cache::Dir(folder.path().to_owned());
-    let session = |threads: &usize| Session::cpu(program, &Options { threads: *threads, cache: cache(), ..Options::default() });
+    let session = |threads: &usize| {
+        Session::cpu(program, &Options { threads: *threads, cache: cache(), ..Options::default() })
+    };
     threads.iter().map(|t| session(t).map_err(fail)).collect()
 }
 

@@ -41,6 +41,11 @@ pub trait Recommender {
     /// without the user's train items, and -1 from where a user has no more items.
     fn top_k(&mut self, users: &[i32], k: usize, out: &mut Vec<i32>) -> Result<(), ModelError>;
 
+    /// The sessions that it has made so far, for profiles.
+    fn sessions(&self) -> Vec<&latentc::Session> {
+        vec![]
+    }
+
     /// The whole state: parameters, optimizer state, counters. The same tensors, names and sizes every time.
     fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError>;
 

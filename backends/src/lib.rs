@@ -2,6 +2,8 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
+#[cfg(feature = "llvm")]
+pub mod aot;
 mod cache;
 #[cfg(feature = "llvm")]
 mod compile;

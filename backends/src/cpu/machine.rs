@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Work (see [`work`]) below which a kernel runs on the caller alone: some ten microseconds.
-const WORTH_SPREADING: f64 = 20_000.0;
+pub(crate) const WORTH_SPREADING: f64 = 20_000.0;
 
 /// A program that is ready to run on this processor.
 pub(crate) struct Machine {
@@ -532,6 +532,19 @@ const AHEAD: i64 = 1 << 30;
 /// The number of elements of a shape; `None` where it is negative or overflows.
 fn extent(shape: &Shape, dims: &Dims) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(dims.eval(d)?).ok()?))
+}
+
+/// Checks, with these values of the program's dims, that each parameter's length fits its buffer, and the buffer
+/// its place.
+pub(crate) fn check_lengths(program: &Program, values: &[i64]) -> Result<(), String> {
+    let dims = Dims::fixed(program.dims.clone(), values);
+    for launch in &program.launches {
+        let kernel = &program.kernels[launch.kernel];
+        let values: Vec<i64> = launch.dims.iter().map(|d| values[*d]).collect();
+        lengths(program, kernel, &launch.buffers, &values, &dims)
+            .map_err(|what| format!("launch of `{}`: {what}", kernel.name))?;
+    }
+    Ok(())
 }
 
 /// Checks that each parameter's length fits its buffer, and the buffer its place.

@@ -76,6 +76,12 @@ pub(crate) struct Dense {
 }
 
 impl Dims {
+    /// These symbols with these values.
+    pub fn fixed(symbols: Vec<Arc<Symbol>>, values: &[i64]) -> Dims {
+        let values = values.iter().map(|v| Some((*v, usize::MAX))).collect();
+        Dims { before: vec![None; symbols.len()], symbols, values }
+    }
+
     /// The value of each of the program's dimensions; 0 where unbound.
     pub fn value(&self, at: usize) -> i64 {
         self.values[at].map_or(0, |(v, _)| v)

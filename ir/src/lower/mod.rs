@@ -14,6 +14,7 @@ mod single;
 mod stage;
 mod update;
 mod value;
+mod windows;
 
 use crate::dim::Dim;
 use crate::dtype::DType;

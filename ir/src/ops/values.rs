@@ -4,6 +4,7 @@ use super::EvalError;
 use crate::array::{Array, CsrArray, Value};
 use crate::dim::Dim;
 use crate::dtype::{DType, Literal};
+use crate::types::Type;
 
 /// The operand at a position as a dense array.
 pub(super) fn tensor<'a>(operands: &[&'a Value], at: usize) -> Result<&'a Array, EvalError> {
@@ -39,6 +40,18 @@ pub(super) fn size(dim: &Dim, dims: &dyn Fn(&str) -> Option<i64>) -> Result<usiz
 /// Sizes as numbers, given the values of the symbols.
 pub(super) fn sizes(shape: &[Dim], dims: &dyn Fn(&str) -> Option<i64>) -> Result<Vec<usize>, EvalError> {
     shape.iter().map(|d| size(d, dims)).collect()
+}
+
+/// The sizes of a result as numbers, given the values of the symbols.
+pub(super) fn result_sizes(
+    types: &[Type],
+    at: usize,
+    dims: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Vec<usize>, EvalError> {
+    match types.get(at) {
+        Some(Type::Tensor(t)) => sizes(&t.shape, dims),
+        _ => Err(format!("result {at} must be a dense tensor")),
+    }
 }
 
 /// Ids as positions, each below `bound`. The error names the operand, the position, the value, the bound.

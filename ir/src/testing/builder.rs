@@ -416,7 +416,10 @@ fn keeps_bits(op: &Op) -> bool {
         | Op::Permute(_)
         | Op::Slice(_)
         | Op::Concat(_) => true,
-        Op::Pad(_)
+        Op::Reverse(_)
+        | Op::Windows(_)
+        | Op::Spread(_)
+        | Op::Pad(_)
         | Op::GatherRows(_)
         | Op::Index(_)
         | Op::RowSparse(_)

@@ -8,9 +8,12 @@ use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::concat::Concat;
+use crate::ops::conv::Conv;
+use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::csr_degree::CsrDegree;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
+use crate::ops::fold::Fold;
 use crate::ops::gather_rows::GatherRows;
 use crate::ops::index::Index;
 use crate::ops::index_update::IndexUpdate;
@@ -22,6 +25,7 @@ use crate::ops::permute::Permute;
 use crate::ops::random::Random;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
+use crate::ops::reverse::Reverse;
 use crate::ops::row_sparse::{RowSparse, RowSparseParts};
 use crate::ops::scatter_rows::ScatterRows;
 use crate::ops::score_top_k::ScoreTopK;
@@ -33,7 +37,9 @@ use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
+use crate::ops::spread::Spread;
 use crate::ops::top_k::TopK;
+use crate::ops::windows::{Window, Windows};
 use crate::scalar::{ReduceOp, ScalarOp, Signature};
 use crate::types::{Shape, Type, product};
 
@@ -57,9 +63,15 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("slice", slice),
     ("concat", concat),
     ("pad", pad),
+    ("reverse", reverse),
+    ("windows", windows),
+    ("spread", spread),
+    ("fold", fold),
     ("reduce", reduce),
     ("reduce", reduce),
     ("matmul", matmul),
+    ("conv", conv),
+    ("conv_transpose", conv_transpose),
     ("gather_rows", gather_rows),
     ("gather_rows", gather_rows),
     ("index", index),
@@ -342,6 +354,67 @@ fn pad(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn reverse(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let rank = shape_of(b, &x).len();
+    let axes = (0..rank).filter(|_| b.one_in(2)).collect();
+    b.add(Reverse { axes }, &[&x])?;
+    Some(())
+}
+
+/// A window along so many axes.
+fn window(b: &mut Builder<'_>, axes: usize) -> Window {
+    let mut some = |least: usize, bound: usize| (0..axes).map(|_| (least + b.below(bound)) as i64).collect();
+    Window {
+        kernel: some(1, 3),
+        stride: some(1, 3),
+        dilation: some(1, 2),
+        before: some(0, 3),
+        after: some(0, 3),
+    }
+}
+
+fn windows(b: &mut Builder<'_>) -> Option<()> {
+    let sized = |t: &Type| t.as_tensor().is_some_and(|t| t.shape.last().is_some_and(|d| d.lower() > 0));
+    let x = b.pick(sized)?;
+    let axes = 1 + b.below(shape_of(b, &x).len().min(2));
+    let dtype = b.graph.dtype_of(x.o);
+    let value = Literal::float(dtype, b.below(3) as f64 / 2.0);
+    let window = window(b, axes);
+    let y = b.add(Windows { window: window.clone(), value }, &[&x])?;
+    if dtype != DType::Bool && b.allows("fold") && b.one_in(2) {
+        let shape = shape_of(b, &x).drain(shape_of(b, &x).len() - axes..).collect();
+        b.add(Fold { window, shape }, &[&y[0]])?;
+    }
+    Some(())
+}
+
+/// A window, the sizes that it moves along, and a value of what it has at each position.
+fn folded(b: &mut Builder<'_>) -> Option<(Window, Shape, Entry)> {
+    let axes = 1 + b.below(2);
+    let (window, lead) = (window(b, axes), b.below(2));
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("windows", &shape).ok()?;
+    let mut all = b.shape(lead);
+    all.extend(positions);
+    all.extend(window.kernel.iter().map(|k| Dim::from(*k)));
+    (b.count(&all) <= 4096).then_some(())?;
+    let g = b.value(b.float, all);
+    Some((window, shape, g))
+}
+
+fn spread(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Spread { window, shape }, &[&g])?;
+    Some(())
+}
+
+fn fold(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Fold { window, shape }, &[&g])?;
+    Some(())
+}
+
 fn reduce(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(1);
     let rank = shape_of(b, &x).len();
@@ -368,6 +441,43 @@ fn matmul(b: &mut Builder<'_>) -> Option<()> {
     shape[rank - 1] = if transpose_b { inner } else { outer };
     let y = b.value(b.float, shape);
     b.add(Matmul { transpose_a, transpose_b }, &[&x, &y])?;
+    Some(())
+}
+
+/// A window, groups, and channels of both sides in a group.
+fn filters(b: &mut Builder<'_>, axes: usize) -> (Window, i64, Dim, Dim) {
+    let groups = b.one_of(&[1i64, 1, 2]);
+    let [c, m] = [(); 2].map(|()| Dim::from(1 + b.below(3)));
+    (window(b, axes), groups, c, m)
+}
+
+fn conv(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let mut shape = Shape::from_iter([b.dim(), &c * &groups.into()]);
+    shape.extend((0..axes).map(|_| b.dim()));
+    let positions = window.positions("conv", &shape[2..]).ok()?;
+    (b.count(&positions) * b.count(&shape[..2]) * 9 <= 8192).then_some(())?;
+    let x = b.value(b.float, shape);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&m * &groups.into(), c].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(Conv { window, groups }, &[&x, &w])?;
+    Some(())
+}
+
+fn conv_transpose(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("conv_transpose", &shape).ok()?;
+    (b.count(&positions) * 9 * 6 * 17 <= 32768).then_some(())?;
+    let x = [b.dim(), &c * &groups.into()].into_iter().chain(positions).collect();
+    let x = b.value(b.float, x);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&c * &groups.into(), m].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(ConvTranspose { window, groups, shape }, &[&x, &w])?;
     Some(())
 }
 

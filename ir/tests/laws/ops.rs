@@ -11,10 +11,13 @@ use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::concat::Concat;
+use latentc_ir::ops::conv::Conv;
+use latentc_ir::ops::conv_transpose::ConvTranspose;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::fill::Fill;
+use latentc_ir::ops::fold::Fold;
 use latentc_ir::ops::gather_rows::GatherRows;
 use latentc_ir::ops::index::Index;
 use latentc_ir::ops::index_update::IndexUpdate;
@@ -27,6 +30,7 @@ use latentc_ir::ops::permute::Permute;
 use latentc_ir::ops::random::Random;
 use latentc_ir::ops::reduce::Reduce;
 use latentc_ir::ops::reshape::Reshape;
+use latentc_ir::ops::reverse::Reverse;
 use latentc_ir::ops::row_sparse::{RowSparse, RowSparseParts};
 use latentc_ir::ops::scatter_rows::ScatterRows;
 use latentc_ir::ops::score_top_k::ScoreTopK;
@@ -38,7 +42,9 @@ use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::softmax::Softmax;
 use latentc_ir::ops::spmm::Spmm;
 use latentc_ir::ops::spmm_rows::SpmmRows;
+use latentc_ir::ops::spread::Spread;
 use latentc_ir::ops::top_k::TopK;
+use latentc_ir::ops::windows::{Window, Windows};
 use latentc_ir::ops::{Axes, Op};
 use latentc_ir::philox::Stream;
 use latentc_ir::scalar::{ReduceOp, ScalarOp, Signature};
@@ -139,6 +145,45 @@ fn cases() -> Vec<Case> {
     case(Concat { axis: 1 }.into(), vec![numbers(&[2, 3], 1), numbers(&[2, 0], 2), numbers(&[2, 4], 3)]);
     let value = Literal::float(DType::F64, 2.5);
     case(Pad { axis: 0, before: 1.into(), after: 2.into(), value }.into(), vec![numbers(&[3, 2], 1)]);
+    case(Reverse { axes: Axes::from_slice(&[0, 2]) }.into(), vec![numbers(&[3, 2, 4], 1)]);
+    for (kernel, stride, dilation, before, after) in
+        [([2, 3], [1, 1], [1, 1], [0, 0], [0, 0]), ([3, 2], [2, 3], [1, 2], [2, 0], [1, 1])]
+    {
+        let list = |all: [i64; 2]| all.into_iter().collect();
+        let [kernel, stride, dilation] = [kernel, stride, dilation].map(list);
+        let window = Window { kernel, stride, dilation, before: list(before), after: list(after) };
+        let value = Literal::float(DType::F64, 0.5);
+        case(Windows { window: window.clone(), value }.into(), vec![numbers(&[2, 4, 5], 1)]);
+        let shape = dims(&[4, 5]);
+        let positions = window.positions("windows", &shape).expect("a window that fits");
+        let sizes = positions.iter().map(|d| d.as_const().expect("a constant")).chain(window.kernel.clone());
+        let sizes: Vec<usize> = std::iter::once(2).chain(sizes.map(|d| d as usize)).collect();
+        case(Spread { window: window.clone(), shape: shape.clone() }.into(), vec![numbers(&sizes, 1)]);
+        case(Fold { window, shape }.into(), vec![numbers(&sizes, 1)]);
+    }
+    let strided = Window {
+        stride: [2].into_iter().collect(),
+        dilation: [2].into_iter().collect(),
+        before: [1].into_iter().collect(),
+        after: [2].into_iter().collect(),
+        ..Window::new([2])
+    };
+    let near = Window { before: [1, 0].into_iter().collect(), ..Window::new([3, 2]) };
+    for groups in [1, 2] {
+        let g = groups as usize;
+        let op = Conv { window: strided.clone(), groups };
+        case(op.into(), vec![numbers(&[2, 2 * g, 5], 1), numbers(&[2 * g, 2, 2], 2)]);
+        let op = Conv { window: near.clone(), groups };
+        case(op.into(), vec![numbers(&[2, g, 4, 3], 1), numbers(&[2 * g, 1, 3, 2], 2)]);
+        for more in [0, 1] {
+            let shape = ConvTranspose::sizes(&strided, &dims(&[3]), &[more]);
+            let op = ConvTranspose { window: strided.clone(), groups, shape };
+            case(op.into(), vec![numbers(&[2, 2 * g, 3], 1), numbers(&[2 * g, 2, 2], 2)]);
+        }
+        let shape = ConvTranspose::sizes(&near, &dims(&[2, 3]), &[]);
+        let op = ConvTranspose { window: near.clone(), groups, shape };
+        case(op.into(), vec![numbers(&[2, g, 2, 3], 1), numbers(&[g, 2, 3, 2], 2)]);
+    }
     for op in ReduceOp::ALL {
         for axes in [&[0][..], &[1], &[0, 2], &[]] {
             case(Reduce { op, axes: Axes::from_slice(axes) }.into(), vec![numbers(&[2, 3, 2], 1)]);
@@ -342,11 +387,17 @@ fn number(op: &Op) -> usize {
         Op::Iota(_) => 29,
         Op::Index(_) => 30,
         Op::IndexUpdate(_) => 31,
+        Op::Reverse(_) => 32,
+        Op::Windows(_) => 33,
+        Op::Spread(_) => 34,
+        Op::Fold(_) => 35,
+        Op::Conv(_) => 36,
+        Op::ConvTranspose(_) => 37,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 32;
+pub const OPS: usize = 38;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

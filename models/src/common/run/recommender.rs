@@ -1,6 +1,6 @@
 //! What a training run needs of a model, and no more.
 
-use super::tensor::NamedTensor;
+use super::tensor::{NamedTensor, SavedTensor};
 use crate::common::sampling::ItemIds;
 
 /// What a model says went wrong.
@@ -47,7 +47,7 @@ pub trait Recommender {
     }
 
     /// The whole state: parameters, optimizer state, counters. The same tensors, names and sizes every time.
-    fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError>;
+    fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError>;
 
     /// Replaces the whole state by tensors with the names, types and sizes of [`Recommender::tensors`]
     /// (checked by the caller), in the same order.

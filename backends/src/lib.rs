@@ -9,6 +9,7 @@ mod cache;
 mod compile;
 #[cfg(feature = "llvm")]
 pub mod cpu;
+pub mod debug;
 mod error;
 mod fault;
 #[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone

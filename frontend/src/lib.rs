@@ -121,6 +121,8 @@ pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::{Errors, excerpts};
 #[cfg(feature = "llvm")]
 pub use latentc_backends::cpu::{Isa, llvm_version, peaks};
+#[cfg(feature = "llvm")]
+pub use latentc_backends::debug;
 pub use latentc_backends::{
     Axis, Cache, CacheNote, CompileError, Declared, Fault, Ids, Options, Peaks, Profile, Report, RunError,
     Session, Store, Trace, Wrong,
@@ -132,9 +134,10 @@ pub use latentc_ir::csr::CsrError;
 pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
+pub use latentc_ir::lower::{Schedule, Schedules};
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
-pub use program::{Program, Result, program};
+pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Tensor};
 pub use train::loss;

@@ -7,6 +7,7 @@ pub mod csr;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
+pub mod explain;
 pub mod fuse;
 pub mod grad;
 pub mod graph;

@@ -3,6 +3,7 @@
 use crate::common::config::{Config, ConfigError, Sources, nearest, to_toml};
 use crate::common::data::Interactions;
 use crate::common::run::{ModelError, Recommender, Schedule};
+use latentc::Program;
 use std::fmt;
 use std::sync::Arc;
 
@@ -46,7 +47,13 @@ pub trait SystemConfig: Config {
 
     /// The system itself, freshly initialised from the seed of the schedule.
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError>;
+
+    /// The programs that it is made of for a data set, by what each is: `step` comes first.
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError>;
 }
+
+/// A program of a system, with the word that names it on the command line.
+pub type NamedProgram = (&'static str, Program);
 
 /// A configuration of some system, checked.
 #[derive(Debug)]
@@ -67,16 +74,26 @@ impl Configured {
     ) -> Result<Box<dyn Recommender>, ModelError> {
         self.config.build(data, machine)
     }
+
+    /// The programs of the system: `step` comes first.
+    pub fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        self.config.programs(data)
+    }
 }
 
 /// [`SystemConfig`] without its type.
 trait Build {
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError>;
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError>;
 }
 
 impl<C: SystemConfig> Build for C {
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError> {
         SystemConfig::build(self, data, machine)
+    }
+
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        SystemConfig::programs(self, data)
     }
 }
 

@@ -25,15 +25,8 @@ pub enum Emit {
 
 impl Emit {
     /// Every output.
-    pub const ALL: [Emit; 7] = [
-        Emit::Obj,
-        Emit::StaticLib,
-        Emit::SharedLib,
-        Emit::Header,
-        Emit::Rust,
-        Emit::LlvmIr,
-        Emit::Asm,
-    ];
+    pub const ALL: [Emit; 7] =
+        [Emit::Obj, Emit::StaticLib, Emit::SharedLib, Emit::Header, Emit::Rust, Emit::LlvmIr, Emit::Asm];
 
     /// The name that users write.
     pub const fn name(self) -> &'static str {
@@ -143,7 +136,9 @@ impl Built {
 
     /// The objects as a static library, with its table of symbols.
     fn archive(&self) -> Result<Vec<u8>, AotError> {
-        use ar_archive_writer::{ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream};
+        use ar_archive_writer::{
+            ArchiveKind, DEFAULT_OBJECT_READER, NewArchiveMember, write_archive_to_stream,
+        };
         let kind = match self.system {
             System::Aarch64AppleDarwin => ArchiveKind::Darwin,
             System::X86_64WindowsMsvc => ArchiveKind::Coff,
@@ -152,9 +147,7 @@ impl Built {
         let members: Vec<NewArchiveMember> = self
             .objects
             .iter()
-            .map(|(name, bytes)| {
-                NewArchiveMember::new(bytes, &DEFAULT_OBJECT_READER, format!("{name}.o"))
-            })
+            .map(|(name, bytes)| NewArchiveMember::new(bytes, &DEFAULT_OBJECT_READER, format!("{name}.o")))
             .collect();
         let mut out = std::io::Cursor::new(vec![]);
         write_archive_to_stream(&mut out, &members, kind, false, None)
@@ -164,7 +157,8 @@ impl Built {
 
     /// The objects as a shared library.
     fn shared(&self) -> Result<(String, Vec<u8>), AotError> {
-        let not_made = |why: &str| AotError::NotMade { what: "the shared library".to_owned(), why: why.to_owned() };
+        let not_made =
+            |why: &str| AotError::NotMade { what: "the shared library".to_owned(), why: why.to_owned() };
         let (compilers, name): (&[&str], String) = match self.system {
             s if System::host().is_ok_and(|host| host == s) && s != System::X86_64WindowsMsvc => {
                 let end = if s == System::Aarch64AppleDarwin { "dylib" } else { "so" };
@@ -199,7 +193,12 @@ impl Built {
             let done = match command.output() {
                 Ok(done) => done,
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(AotError::Tool { tool: (*compiler).to_owned(), what: format!("could not be run: {e}") }),
+                Err(e) => {
+                    return Err(AotError::Tool {
+                        tool: (*compiler).to_owned(),
+                        what: format!("could not be run: {e}"),
+                    });
+                }
             };
             if !done.status.success() {
                 let said = String::from_utf8_lossy(&done.stderr);
@@ -212,7 +211,8 @@ impl Built {
         }
         Err(AotError::Tool {
             tool: compilers.join(", "),
-            what: "not found, which the shared library needs; install a C compiler, or ask for staticlib".to_owned(),
+            what: "not found, which the shared library needs; install a C compiler, or ask for staticlib"
+                .to_owned(),
         })
     }
 }

@@ -126,7 +126,8 @@ pub(super) fn pattern<'c>(ops: &Ops<'c>, prefix: &str, fail: Fail<'c>) -> Made<P
     // The twin: well-formed, of as many entries, each of them an entry of the pattern. Entries ascend, so no
     // two are the same one, and it is the transpose.
     f.when(f.compare(EQ, f.widen(f.is_null(twin_ptr)?)?, f.int(0))?, || {
-        let args = [state.into(), which.into(), m.into(), n.into(), nnz.into(), twin_ptr.into(), twin_col.into()];
+        let args =
+            [state.into(), which.into(), m.into(), n.into(), nnz.into(), twin_ptr.into(), twin_col.into()];
         pass(f.call_int(rows, &args)?)?;
         let with_edges = f.compare(EQ, f.widen(f.is_null(edges)?)?, f.int(0))?;
         f.for_(f.int(0), m, |c| {
@@ -141,7 +142,13 @@ pub(super) fn pattern<'c>(ops: &Ops<'c>, prefix: &str, fail: Fail<'c>) -> Made<P
                     f.set(wrong, f.or(f.get(wrong)?, differs)?)
                 })?;
                 f.when(f.compare(NE, f.get(wrong)?, f.int(0))?, || {
-                    fail.end(f, state, Code::PATTERN_TWIN, which, Numbers { at: t, found: r, least: c, ..none })
+                    fail.end(
+                        f,
+                        state,
+                        Code::PATTERN_TWIN,
+                        which,
+                        Numbers { at: t, found: r, least: c, ..none },
+                    )
                 })
             })
         })
@@ -179,7 +186,13 @@ fn check_rows<'c>(ops: &Ops<'c>, prefix: &str, fail: Fail<'c>) -> Made<FunctionV
         f.for_(lo, hi, |e| {
             let c = f.i32_at(col, e)?;
             f.when(f.outside(c, f.int(0), cols)?, || {
-                fail.end(f, state, Code::PATTERN_COLUMN, which, Numbers { at: e, found: c, most: cols, ..none })
+                fail.end(
+                    f,
+                    state,
+                    Code::PATTERN_COLUMN,
+                    which,
+                    Numbers { at: e, found: c, most: cols, ..none },
+                )
             })?;
             let least = f.get(before)?;
             f.when(f.compare(LE, c, least)?, || {

@@ -287,8 +287,10 @@ impl<'a, 'c> Fun<'a, 'c> {
     pub fn room(&self, bytes: u64) -> Made<P<'c>> {
         let b = &self.ops.builder;
         let here = self.block()?;
-        let entry =
-            self.function.get_first_basic_block().ok_or_else(|| EmitError::internal("a function without a body"))?;
+        let entry = self
+            .function
+            .get_first_basic_block()
+            .ok_or_else(|| EmitError::internal("a function without a body"))?;
         match entry.get_first_instruction() {
             Some(first) => b.position_before(&first),
             None => b.position_at_end(entry),

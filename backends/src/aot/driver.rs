@@ -39,7 +39,13 @@ pub(super) struct Driver<'a, 'c> {
 }
 
 /// Writes every function of a program but its kernels.
-pub(super) fn emit<'c>(ops: &Ops<'c>, sig: &Signature, versions: &[Version], external: bool, x86: bool) -> Made {
+pub(super) fn emit<'c>(
+    ops: &Ops<'c>,
+    sig: &Signature,
+    versions: &[Version],
+    external: bool,
+    x86: bool,
+) -> Made {
     let fail = Fail::emit(ops, &sig.prefix)?;
     let driver = Driver { ops, sig, versions, fail };
     driver.workspace_bytes()?;
@@ -81,7 +87,8 @@ impl<'c> Driver<'_, 'c> {
     /// `(state, abi) -> code`: compares interfaces, chooses a version, forgets what was checked.
     fn init(&self, processor: FunctionValue<'c>) -> Made {
         use Kind::{I32, I64, Pointer};
-        let f = &Fun::begin(self.ops, declare(self.ops, &self.name("init"), &[Pointer, I64], Some(I32), true));
+        let f =
+            &Fun::begin(self.ops, declare(self.ops, &self.name("init"), &[Pointer, I64], Some(I32), true));
         let (state, abi) = (f.arg_ptr(0)?, f.arg(1)?);
         f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
         self.clear_error(f, state)?;

@@ -216,15 +216,20 @@ pub(super) fn about(p: &Pointer) -> String {
     text
 }
 
-/// The type of elements in C. Floats of 16 bits are given as their bits.
+/// The type of elements in C. Floats of 16 and of 8 bits are given as their bits.
 fn c_type(dtype: DType) -> &'static str {
     match dtype {
         DType::F64 => "double",
         DType::F32 => "float",
-        DType::Bf16 | DType::F16 => "uint16_t",
+        DType::Bf16 | DType::F16 | DType::U16 => "uint16_t",
         DType::I64 => "int64_t",
         DType::I32 => "int32_t",
+        DType::I16 => "int16_t",
+        DType::I8 => "int8_t",
+        DType::U64 => "uint64_t",
         DType::U32 => "uint32_t",
-        DType::U8 | DType::Bool => "uint8_t",
+        DType::U8 | DType::Bool | DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => {
+            "uint8_t"
+        }
     }
 }

@@ -88,10 +88,8 @@ pub(super) fn emit<'c>(ops: &Ops<'c>, sig: &Signature) -> Made<FunctionValue<'c>
     let member = |m| f.at(state, sig.member_at(m));
     let parallel = f.load_ptr(member(Member::Parallel)?)?;
     let threads = f.load(member(Member::Threads)?)?;
-    let asked = f.and(
-        f.compare(GT, threads, f.int(1))?,
-        f.compare(EQ, f.widen(f.is_null(parallel)?)?, f.int(0))?,
-    )?;
+    let asked =
+        f.and(f.compare(GT, threads, f.int(1))?, f.compare(EQ, f.widen(f.is_null(parallel)?)?, f.int(0))?)?;
     let worth = f.and(
         f.compare(GT, launch.get(Slot::Spread)?, f.int(0))?,
         f.compare(GT, launch.count()?, f.int(1))?,

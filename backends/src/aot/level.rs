@@ -102,7 +102,8 @@ fn asm<'c>(
     let results = ctx.struct_type(&vec![word.into(); words], false);
     let ty = results.fn_type(&vec![word.into(); args.len()], false);
     let dialect = Some(InlineAsmDialect::ATT);
-    let code = ctx.create_inline_asm(ty, text.to_owned(), constraints.to_owned(), true, false, dialect, false);
+    let code =
+        ctx.create_inline_asm(ty, text.to_owned(), constraints.to_owned(), true, false, dialect, false);
     let given = b.build_indirect_call(ty, code, args, "")?.try_as_basic_value().basic();
     let given = given.ok_or_else(|| EmitError::internal("an instruction that gives nothing"))?;
     (0..words as u32)

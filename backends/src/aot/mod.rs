@@ -149,7 +149,9 @@ impl Library {
     }
 
     fn check_names(&self) -> Result<(), AotError> {
-        let legal = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic()) && signature::identifier(name) == name;
+        let legal = |name: &str| {
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && signature::identifier(name) == name
+        };
         if !legal(&self.name) {
             return Err(AotError::Name { found: self.name.clone(), what: "a library" });
         }

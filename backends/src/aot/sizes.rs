@@ -34,7 +34,9 @@ impl<'c> Sizes<'_, '_, 'c> {
             Index::Dim(d) => {
                 dims.get(d.at()).copied().ok_or_else(|| EmitError::internal("a dim that a launch lacks"))
             }
-            Index::Var(_) | Index::Val(_) => Err(EmitError::internal("a size that is not known before a run")),
+            Index::Var(_) | Index::Val(_) => {
+                Err(EmitError::internal("a size that is not known before a run"))
+            }
             Index::Add(a, b) => two(a, b).and_then(|(a, b)| f.add(a, b)),
             Index::Sub(a, b) => two(a, b).and_then(|(a, b)| f.sub(a, b)),
             Index::Mul(a, b) => two(a, b).and_then(|(a, b)| f.mul(a, b)),
@@ -64,7 +66,8 @@ impl<'c> Sizes<'_, '_, 'c> {
                             _ => 1,
                         };
                         let count = f.div(count, f.int((*step).max(1)))?;
-                        let count = f.max(f.floor_div(f.plus(count, vector - 1)?, f.int(vector))?, f.int(0))?;
+                        let count =
+                            f.max(f.floor_div(f.plus(count, vector - 1)?, f.int(vector))?, f.int(0))?;
                         b.build_signed_int_to_float(count, self.fun.ops.ctx.f64_type(), "")?
                     } else {
                         self.number(UNKNOWN_TURNS)

@@ -52,9 +52,7 @@ pub(super) fn emit<'c>(ops: &Ops<'c>, sig: &Signature) -> Made {
     let f = &Fun::begin(ops, function);
     let (state, out, size) = (f.arg_ptr(0)?, f.arg_ptr(1)?, f.arg(2)?);
     let length = f.var(f.int(0))?;
-    let position = |table: P<'c>, at: I<'c>| {
-        f.load_ptr(ops.element_ptr(ops.ptr_type().into(), table, at)?)
-    };
+    let position = |table: P<'c>, at: I<'c>| f.load_ptr(ops.element_ptr(ops.ptr_type().into(), table, at)?);
     let word = |at: u64| f.load(f.at(state, at)?);
     // Code and place are the halves of the first word.
     let half = |at: u64| {
@@ -120,11 +118,7 @@ fn emit_put<'c>(ops: &Ops<'c>, prefix: &str) -> Made<FunctionValue<'c>> {
 }
 
 /// Writes `(text, bytes, position, number) -> position`: a number in decimal digits.
-fn emit_number<'c>(
-    ops: &Ops<'c>,
-    prefix: &str,
-    put: FunctionValue<'c>,
-) -> Made<FunctionValue<'c>> {
+fn emit_number<'c>(ops: &Ops<'c>, prefix: &str, put: FunctionValue<'c>) -> Made<FunctionValue<'c>> {
     use Kind::{I64, Pointer};
     let function = declare(ops, &format!("{prefix}_put_number"), &[Pointer, I64, I64, I64], Some(I64), false);
     let f = &Fun::begin(ops, function);

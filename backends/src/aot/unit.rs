@@ -33,8 +33,7 @@ pub(super) fn build(unit: &Unit, system: System, levels: &[Level], listings: boo
     let plans: Vec<Program> =
         levels.iter().map(|l| plan(&unit.graph, &l.isa)).collect::<Result<_, CompileError>>()?;
     for p in &plans {
-        driver::check_plan(p)
-            .map_err(|what| CompileError::Plan { program: p.name.clone(), what })?;
+        driver::check_plan(p).map_err(|what| CompileError::Plan { program: p.name.clone(), what })?;
     }
     let signature = Signature::new(&unit.name, &unit.graph, &plans, &unit.weights)?;
     let versions: Vec<Version> =

@@ -51,6 +51,10 @@ pub struct Fusion {
     /// Node, a node of the region that it did not join when it came to it, and why. The region may have
     /// grown since, and the node may have joined it through another.
     pub refusals: Vec<(NodeId, NodeId, Refusal)>,
+    /// Sums of few rows into a table of many, which every reader computes for itself.
+    pub light: FxHashSet<NodeId>,
+    /// Scalings of rows that sparse products apply as they gather.
+    pub prologues: FxHashSet<NodeId>,
 }
 
 /// The greatest width of a row that is kept in local memory.
@@ -120,6 +124,7 @@ pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion 
         groups.push(Some(group));
     }
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
+    (fusion.light, fusion.prologues) = (light.clone(), prologues.clone());
     let sets = Sets { live, stored, light, prologues };
     fusion.regions = match finish(graph, groups, &sets, &order) {
         Some(regions) => regions,
@@ -127,6 +132,7 @@ pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion 
             // Regions that wait for each other: growth should have refused it. Nodes by themselves always
             // have an order.
             fusion.refusals.extend(order.last().map(|n| (*n, *n, Refusal::Cycle)));
+            (fusion.light, fusion.prologues) = Default::default();
             fuse(graph, false, keep).regions
         }
         None => vec![],

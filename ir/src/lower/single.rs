@@ -102,7 +102,7 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
     let depth = cx.dim(&depth);
     let dtype = cx.dtype(out);
     let lanes = i64::from(cx.target.lanes);
-    let panel = lanes * 4;
+    let panel = lanes * job.schedule.of(job.schedule.panel);
     let sum = sum_type(dtype);
     let acc = cx.k.buffer("acc", sum, panel, Space::Register);
     let one = cx.k.buffer("one", sum, 1, Space::Register);

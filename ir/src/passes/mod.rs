@@ -6,8 +6,9 @@ mod stages;
 use crate::diag::Diag;
 use crate::fuse::{Fusion, fuse};
 use crate::graph::Graph;
-use crate::lower::{Library, NoLibrary, Target};
-use crate::plan::{self, Program};
+use crate::lower::schedule::USUAL;
+use crate::lower::{How, Library, NoLibrary, Schedules, Target};
+use crate::plan::{self, Program, Provenance};
 use crate::rewrite;
 use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
@@ -23,6 +24,8 @@ pub struct Options<'a> {
     pub rewrite: bool,
     /// Whether nodes are fused; without it every op is a kernel of its own.
     pub fuse: bool,
+    /// Decisions about kernels that replace the usual ones.
+    pub schedules: &'a Schedules,
     /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
     /// [`Program::checks`](plan::Program::checks).
     pub checked: bool,
@@ -31,7 +34,7 @@ pub struct Options<'a> {
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true, checked: false }
+        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL, checked: false }
     }
 }
 
@@ -41,6 +44,7 @@ impl std::fmt::Debug for Options<'_> {
             .field("target", &self.target)
             .field("rewrite", &self.rewrite)
             .field("fuse", &self.fuse)
+            .field("schedules", &self.schedules)
             .field("checked", &self.checked)
             .finish_non_exhaustive()
     }
@@ -133,11 +137,39 @@ pub fn regions(graph: &Graph, options: &Options) -> Fusion {
 }
 
 /// A graph as a program.
+///
+/// # Errors
+/// What a pass cannot do, at the user's line; an op without a kernel; a schedule that cannot be.
 pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
-    let optimised = optimise(graph, options)?;
+    Ok(finish(graph, optimise(graph, options)?, options)?.program)
+}
+
+/// A program with everything it was made from.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The graph after the passes; values of `fusion` and `origin` are its.
+    pub graph: Graph,
+    /// Its regions, and why they are not fewer.
+    pub fusion: Fusion,
+    /// The program.
+    pub program: Program,
+    /// Where its parts come from.
+    pub origin: Provenance,
+}
+
+/// The steps after the passes; `optimised` is what they made of `graph`.
+///
+/// # Errors
+/// Those of [`lower`].
+pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowered, Diag> {
     let fusion = regions(&optimised, options);
-    let mut program =
-        plan::build(&optimised, fusion.regions, options.target, options.library, options.checked)?;
+    let how = How {
+        target: options.target,
+        library: options.library,
+        schedules: options.schedules,
+        checked: options.checked,
+    };
+    let (mut program, origin) = plan::build(&optimised, fusion.regions.clone(), &how)?;
     // Ids must be in bounds also where a rule has done away with what they name.
     let bounds = plan::bounds::bounds(graph);
     for (input, node) in program.inputs.iter_mut().zip(graph.inputs()) {
@@ -146,5 +178,5 @@ pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
             input.bound = Some(bound);
         }
     }
-    Ok(program)
+    Ok(Lowered { graph: optimised, fusion, program, origin })
 }

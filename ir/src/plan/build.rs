@@ -3,16 +3,18 @@
 use super::check::{Hazard, hazards, means_infinity, operands_of};
 use super::memory::{Tenant, place};
 use super::origin::{OpAt, Origin, RegionWork, behind};
-use super::{BufferDecl, Check, CheckKind, InputDecl, Launch, OutputDecl, Place, Program, Table};
+use super::{BufferDecl, Check, CheckKind, InputDecl, Launch, OutputDecl, Place, Program, Provenance, Table};
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{Graph, NodeId, Operand};
-use crate::lower::{Arg, Call, Library, Target, lower};
+use crate::lower::schedule;
+use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, Kernel, Space, Split};
 use crate::ops::Op;
+use crate::text::nearest;
 use crate::types::{Shape, Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -22,16 +24,16 @@ use super::in_place::{self, InPlace};
 /// Bytes of an arena beyond which sizes are taken for a mistake.
 const LARGEST_ARENA: i64 = 1 << 42;
 
-/// Builds the program of a graph that has been divided into regions; with `checked`, regions of one node, with what
-/// a checked run looks at.
-pub fn build(
-    graph: &Graph,
-    regions: Vec<Region>,
-    target: &Target,
-    library: &dyn Library,
-    checked: bool,
-) -> Result<Program, Diag> {
-    let InPlace { regions, shared } = in_place::decide(graph, regions);
+/// Builds the program of a graph that has been divided into regions, and says where its parts come from; a
+/// plan to be checked is one of regions of one node, with what a checked run looks at.
+///
+/// # Errors
+/// An op that no kernel can be written for, a schedule that cannot be, a temporary beyond all measure.
+pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program, Provenance), Diag> {
+    let InPlace { regions, shared, copied } = in_place::decide(graph, regions);
+    let mut in_place: Vec<(Operand, Operand)> = shared.iter().map(|(new, home)| (*new, *home)).collect();
+    in_place.sort_unstable();
+    let mut from = Provenance { in_place, copied, ..Provenance::default() };
     let mut b = Builder {
         graph,
         program: Program {
@@ -52,7 +54,7 @@ pub fn build(
     let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
         let name = kernel_name(graph, region, i);
-        let lowered = lower(graph, region, &name, target, library, &stored, &shared).map_err(|e| {
+        let (lowered, schedule) = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
         })?;
@@ -69,15 +71,32 @@ pub fn build(
         let first = b.program.launches.len();
         for call in lowered.calls {
             let origin = work.launch(graph, &call, &sizes);
-            b.launch(call, &temps, origin)?;
+            b.launch(call, schedule, &temps, origin)?;
+            from.launches.push(Some(i));
         }
-        if checked {
+        if how.checked {
             b.checks(region, first, &shared)?;
         }
+        from.schedules.push((name, schedule));
+    }
+    if let Some(unknown) = how.schedules.names().find(|n| from.schedules.iter().all(|(name, _)| name != n)) {
+        let names = from.schedules.iter().map(|(name, _)| name.as_str());
+        let near = nearest(unknown, names).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let message = format!("a schedule is given for `{unknown}`, which is no kernel of the program{near}");
+        return Err(Diag::new(message, Span::none(), "in the schedules"));
     }
     b.copies(&shared)?;
     b.places()?;
-    Ok(b.program)
+    from.launches.resize(b.program.launches.len(), None);
+    from.values = vec![None; b.program.buffers.len()];
+    for (arg, at) in &b.buffer_of {
+        from.values[*at] = match arg {
+            Arg::Value(o) | Arg::Csr(o, _) => Some(*o),
+            Arg::Temp(_) => None,
+        };
+    }
+    from.regions = regions;
+    Ok((b.program, from))
 }
 
 struct Builder<'a> {
@@ -139,7 +158,13 @@ impl Builder<'_> {
         Ok(at)
     }
 
-    fn launch(&mut self, call: Call, temps: &[usize], origin: Origin) -> Result<(), Diag> {
+    fn launch(
+        &mut self,
+        call: Call,
+        schedule: Schedule,
+        temps: &[usize],
+        origin: Origin,
+    ) -> Result<(), Diag> {
         let mut buffers = vec![];
         for a in &call.args {
             buffers.push(match a {
@@ -147,7 +172,7 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, buffers, origin)
+        self.push(call.kernel, schedule, buffers, origin)
     }
 
     /// What a checked run looks at around the launches of a region, from `first` on.
@@ -205,7 +230,13 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>, origin: Origin) -> Result<(), Diag> {
+    fn push(
+        &mut self,
+        kernel: Kernel,
+        schedule: Schedule,
+        buffers: Vec<usize>,
+        origin: Origin,
+    ) -> Result<(), Diag> {
         debug_assert_eq!(crate::nest::verify::verify(&kernel), Ok(()), "a kernel that breaks its rules");
         let mut dims = vec![];
         for name in &kernel.dims {
@@ -220,6 +251,7 @@ impl Builder<'_> {
         }
         let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
             self.program.kernels.push(kernel);
+            self.program.schedules.push(schedule);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
@@ -292,7 +324,7 @@ impl Builder<'_> {
         let bytes = &product(&d.shape) * &d.dtype.size().into();
         let group = self.program.origins.last().map_or(0, |o| o.group + 1);
         let span = self.graph.node(value.node).span.clone();
-        self.push(kernel, vec![from, to], Origin::copy(group, span, &bytes))
+        self.push(kernel, schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
     }
 
     /// Gives temporaries their place in the arena.

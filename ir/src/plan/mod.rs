@@ -12,7 +12,9 @@ mod text;
 use crate::diag::Span;
 use crate::dim::{Dim, Symbol};
 use crate::dtype::DType;
-use crate::graph::InputKind;
+use crate::fuse::Region;
+use crate::graph::{InputKind, Operand};
+use crate::lower::Schedule;
 use crate::nest::Kernel;
 use crate::types::{Shape, Type};
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub struct Program {
     pub launches: Vec<Launch>,
     /// Bytes of the arena that temporaries share, for the greatest values of the dims.
     pub arena_bytes: usize,
+    /// What was decided for each of the kernels; empty for a program that was written by hand.
+    pub schedules: Vec<Schedule>,
     /// What each launch does of the graph; empty in a plan that no graph was.
     pub origins: Vec<Origin>,
     /// Tables that may have no row and are read by row numbers that the program computes: a run with such numbers
@@ -48,6 +52,23 @@ pub struct Program {
     pub tables: Vec<Table>,
     /// What a checked run looks at, by launch; empty unless the plan was made to be checked.
     pub checks: Vec<Check>,
+}
+
+/// Where the parts of a program come from.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The regions, in the order in which they run.
+    pub regions: Vec<Region>,
+    /// The region of each launch; `None` for copies.
+    pub launches: Vec<Option<usize>>,
+    /// The value in each buffer, which for a pattern is the pattern; `None` for temporaries within a region.
+    pub values: Vec<Option<Operand>>,
+    /// New values with the inputs that they overwrite.
+    pub in_place: Vec<(Operand, Operand)>,
+    /// Updates that are copied instead, by name, and why.
+    pub copied: Vec<(String, &'static str)>,
+    /// The schedule of each region, by the name of its first kernel.
+    pub schedules: Vec<(String, Schedule)>,
 }
 
 /// A table that is read, or written, by computed row numbers.

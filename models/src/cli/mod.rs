@@ -10,12 +10,14 @@ pub mod bench;
 mod doctor;
 mod error;
 mod eval;
+mod explain;
 mod list;
 mod load;
 mod names;
 pub mod output;
 mod pack;
 mod profile;
+mod program;
 mod progress;
 mod quality;
 mod recommend;
@@ -39,6 +41,7 @@ Start here:
   latentc train lightgcn                            train on the Gowalla data that ships inside
   latentc eval runs/lightgcn-1                      all metrics of the best checkpoint
   latentc recommend --run runs/lightgcn-1 --user 7  what user 7 may like
+  latentc explain lightgcn                          what the compiler makes of it, and why
 
 Every word explains itself: latentc train --help
 Exit codes: 0 done, 1 error, 130 interrupted after saving.";
@@ -49,6 +52,7 @@ enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Recommend(recommend::Args),
+    Explain(explain::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
     Pack(pack::Args),
@@ -80,13 +84,14 @@ pub fn main() -> ExitCode {
         Command::Recommend(a) => a.json,
 
         Command::Doctor(a) => a.json,
-        Command::Bench(_) | Command::Pack(_) => false,
+        Command::Explain(_) | Command::Bench(_) | Command::Pack(_) => false,
     });
     let result = match &cli.command {
         Command::List(a) => list::run(a, &out),
         Command::Train(a) => train::run(a, &out),
         Command::Eval(a) => eval::run(a, &out),
         Command::Recommend(a) => recommend::run(a, &out),
+        Command::Explain(a) => explain::run(a, &out),
         Command::Bench(a) => bench::run(a, &out),
         Command::Doctor(a) => doctor::run(a, &out),
         Command::Pack(a) => pack::run(a, &out),

@@ -6,9 +6,11 @@
 
 use super::device::{Report, Session, Store, compile};
 use crate::common::data::Interactions;
-use crate::common::run::{Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, SavedTensor, Values};
+use crate::common::run::{
+    Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, SavedTensor, Values,
+};
 use crate::common::sampling::ItemIds;
-use crate::systems::Machine;
+use crate::systems::{Machine, NamedProgram};
 use latentc::{Array, CsrArray, prelude::*};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +50,17 @@ pub struct Programs {
     pub width: usize,
     /// The step size.
     pub lr: StepSize,
+}
+
+/// Length of the lists that the program `rank` of [`Programs::named`] makes.
+const LISTED: usize = 20;
+
+impl Programs {
+    /// The programs by name: `step`, `embed`, and `rank`, which makes lists of 20.
+    pub fn named(self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        let rank = rank(data, self.width, LISTED.min(data.items))?;
+        Ok(vec![("step", self.step), ("embed", self.embed), ("rank", rank)])
+    }
 }
 
 /// A system that is trained and ranks.

@@ -58,13 +58,8 @@ impl How {
 
     pub fn plan(&self, graph: &Graph) -> Result<Program, TestCaseError> {
         let library: &dyn Library = if self.by_hand { &Kernels } else { &Selection };
-        let options = passes::Options {
-            target: &self.target,
-            library,
-            rewrite: self.rewrite,
-            fuse: self.fuse,
-            checked: false,
-        };
+        let (rewrite, fuse) = (self.rewrite, self.fuse);
+        let options = passes::Options { library, rewrite, fuse, ..passes::Options::new(&self.target) };
         let optimised = passes::optimise(graph, &options).map_err(fail)?;
         let fusion = passes::regions(&optimised, &options);
         if fusion.refusals.iter().any(|(n, m, why)| n == m && *why == Refusal::Cycle) {

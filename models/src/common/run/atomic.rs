@@ -32,7 +32,10 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
 }
 
 /// As [`save`], with the content written piece by piece.
-pub(super) fn save_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SaveError> {
+pub(super) fn save_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), SaveError> {
     replace(path, write).map_err(|source| SaveError { path: path.to_path_buf(), source })
 }
 

@@ -265,11 +265,7 @@ impl Checkpoint {
 
 /// Writes a checkpoint of a state where it lies, tensor after tensor, so that no copy of it is made; what was at the
 /// path stays whole until the new one is.
-pub fn save_checkpoint(
-    path: &Path,
-    meta: &Meta,
-    tensors: &[SavedTensor<'_>],
-) -> Result<(), CheckpointError> {
+pub fn save_checkpoint(path: &Path, meta: &Meta, tensors: &[SavedTensor<'_>]) -> Result<(), CheckpointError> {
     let encode = |what: String| CheckpointError::Encode { path: path.to_path_buf(), what };
     let mut ordered: Vec<&SavedTensor<'_>> = tensors.iter().collect();
     ordered.sort_by(|a, b| a.name().cmp(b.name()));
@@ -410,7 +406,8 @@ mod tests {
         std::fs::write(&path, foreign).unwrap();
         assert!(message(Checkpoint::load(&path).unwrap_err()).contains("not a checkpoint of latentc"));
         let future = HashMap::from([(KEY.to_string(), "{\"format\":7}".to_string())]);
-        std::fs::write(&path, safetensors::serialize([("w", &other.saved())], Some(future)).unwrap()).unwrap();
+        std::fs::write(&path, safetensors::serialize([("w", &other.saved())], Some(future)).unwrap())
+            .unwrap();
         assert!(message(Checkpoint::load(&path).unwrap_err()).contains("checkpoint format 7"));
         let absent = Checkpoint::load(&dir.path().join("none.safetensors")).unwrap_err();
         assert!(message(absent).contains("none.safetensors: cannot be read"));

@@ -1,7 +1,7 @@
 //! A tensor with a name, on the host: the unit of checkpoints.
 
-use half::{bf16, f16};
 use super::recommender::ModelError;
+use half::{bf16, f16};
 use latentc::{Array, DType};
 use safetensors::tensor::{Dtype, TensorInfo};
 use std::borrow::Cow;

@@ -133,9 +133,6 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
-    /// A machine whose limits cannot be measured.
-    #[error(transparent)]
-    Measure(#[from] latentc::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -168,6 +165,12 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// A trace that could not be written.
+    #[error(transparent)]
+    Trace(#[from] crate::common::run::SaveError),
+    /// The limits of the machine.
+    #[error(transparent)]
+    Peaks(#[from] latentc::peaks::PeakError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),

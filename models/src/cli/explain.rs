@@ -88,8 +88,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
             Limits::stated(gbs, gops, threads, isa.l2 as u64)
         }
         _ if args.measure => {
-            let peaks = latentc::measure(threads, &latentc::Options::default())?;
-            Limits::measured(&peaks, isa.l2 as u64)
+            let known = latentc::peaks::known(threads, &latentc::Options::default())?;
+            known.notes.iter().for_each(|note| out.note(&format!("note: {note}")));
+            Limits::measured(&known.peaks, isa.l2 as u64)
         }
         _ => Limits::of_machine(&isa, threads),
     };

@@ -5,6 +5,7 @@ use crate::common::data::Interactions;
 use crate::common::run::{ModelError, Recommender, Schedule};
 use latentc::Program;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What computes.
@@ -38,6 +39,8 @@ pub struct Machine {
     pub profile: bool,
     /// Whether every op is looked at as it runs.
     pub checked: bool,
+    /// A folder below which every stage of what is compiled is written.
+    pub dump: Option<&'static Path>,
 }
 
 /// The configuration of a system, with what the training loop and the program need of it.

@@ -125,7 +125,7 @@ impl Machine {
             return Err(CompileError::Unchecked { program: program.name.clone() });
         }
         let isa = Isa::host()?;
-        let code = Code::new(&program.kernels, &isa, options)?;
+        let code = Code::new(program, &isa, options)?;
         let memory = |what: &str, bytes| CompileError::Memory {
             program: program.name.clone(),
             what: what.to_owned(),

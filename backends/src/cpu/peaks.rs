@@ -146,7 +146,10 @@ fn look_up(threads: usize, options: &Options, may_be_kept: bool) -> Result<Known
     let peaks = measure(threads, &options)?;
     if let Some(disk) = &disk {
         let object = peaks.json().to_string().into_bytes();
-        notes.extend(disk.store(&identity, &Entry { symbol: "limits".to_owned(), object }).err());
+        notes.extend(
+            disk.store(&identity, &Entry { symbol: "limits".to_owned(), schedule: String::new(), object })
+                .err(),
+        );
     }
     Ok(Known { peaks, kept: false, notes })
 }

@@ -6,31 +6,26 @@
 //! ```
 //! What stands there changes nothing of what is compiled; nothing is ever read back from it.
 
+use super::code::{Wanted, explain};
 use super::limits::Limits;
-use super::{Wanted, explain};
 use crate::cpu::Isa;
 use crate::error::CompileError;
 use latentc_ir::graph::Graph;
 use latentc_ir::lower::Schedules;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why nothing could be dumped.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DumpError {
-    /// The program cannot be compiled.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// A file or folder cannot be written.
-    #[error("{}: cannot be written ({source}); give another folder to dump into", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: io::Error,
-    },
+/// What is to be dumped of a graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Dumped<'a> {
+    /// The processor that code is made for.
+    pub isa: &'a Isa,
+    /// Decisions that replace the usual ones.
+    pub schedules: &'a Schedules,
+    /// Whether the plan is one to be checked as it runs.
+    pub checked: bool,
+    /// Threads that make code.
+    pub threads: usize,
 }
 
 /// Writes every stage of a graph, from its text to machine code, into the folder of its name below `dir`, which is
@@ -38,24 +33,26 @@ pub enum DumpError {
 ///
 /// # Errors
 /// What cannot be compiled, and what cannot be written.
-pub fn dump(
-    graph: &Graph,
-    isa: &Isa,
-    schedules: &Schedules,
-    threads: usize,
-    dir: &Path,
-) -> Result<PathBuf, DumpError> {
+pub fn dump(graph: &Graph, what: Dumped, dir: &Path) -> Result<PathBuf, CompileError> {
+    let Dumped { isa, schedules, checked, threads } = what;
     let title = graph.name.clone();
     // Nothing is timed for a dump: limits of a machine that is as good as another.
     let limits = Limits::stated(10.0, 100.0, threads, isa.l2 as u64);
-    let wanted =
-        Wanted { title, isa: isa.clone(), limits, schedules: schedules.clone(), code: true, threads };
+    let wanted = Wanted {
+        title,
+        isa: isa.clone(),
+        limits,
+        schedules: schedules.clone(),
+        code: true,
+        checked,
+        threads,
+    };
     let made = explain(graph, wanted)?;
     let folder = dir.join(file_name(&graph.name));
     let kernels = folder.join("kernels");
-    fs::create_dir_all(&kernels).map_err(|source| DumpError::Write { path: kernels.clone(), source })?;
+    fs::create_dir_all(&kernels).map_err(|source| CompileError::Dump { path: kernels.clone(), source })?;
     let write = |path: PathBuf, text: &str| {
-        fs::write(&path, text).map_err(|source| DumpError::Write { path: path.clone(), source })
+        fs::write(&path, text).map_err(|source| CompileError::Dump { path: path.clone(), source })
     };
     for (i, stage) in made.about.stages.iter().enumerate() {
         let graph = stage.name != "regions" && stage.name != "plan";

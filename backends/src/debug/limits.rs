@@ -1,5 +1,6 @@
 //! What a launch takes at the least, and which resource decides that.
 
+use crate::profile::Peaks;
 use latentc_ir::explain::Launch;
 use serde::Serialize;
 use std::fmt;
@@ -89,6 +90,18 @@ impl Limits {
             cache: isa.l2 as u64,
             threads,
             origin: format!("bandwidth measured by copying; arithmetic of two f32 vector units at {said}"),
+        }
+    }
+
+    /// Limits that were measured with kernels of our own.
+    pub fn measured(peaks: &Peaks, cache: u64) -> Limits {
+        Limits {
+            bytes_per_second: peaks.copy,
+            operations_per_second: peaks.f32,
+            launch_seconds: 1e-6,
+            cache,
+            threads: peaks.threads,
+            origin: "measured: copying memory, multiplying and adding f32 in registers".to_owned(),
         }
     }
 

@@ -19,7 +19,6 @@ mod units;
 #[cfg(feature = "llvm")]
 pub use code::{Wanted, explain};
 #[cfg(feature = "llvm")]
-pub use dump::{DumpError, dump};
-pub use latentc_ir::explain as model_of_ir;
+pub use dump::{Dumped, dump};
 pub use limits::{Estimate, Limit, Limits};
 pub use model::Explanation;

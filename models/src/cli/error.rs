@@ -109,6 +109,14 @@ pub enum CliError {
     /// Mistakes in a program, each with its lines.
     #[error("the program cannot be used\n{}", .0.render(false))]
     Program(latentc::Errors),
+    /// A library that cannot be built.
+    #[error(transparent)]
+    Aot(#[from] latentc::aot::AotError),
+    /// Weights that are to be embedded and are not given.
+    #[error(
+        "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
+    )]
+    NoValues,
     /// A kernel that the program does not have.
     #[error("no kernel `{name}`; there are: {valid}")]
     NoKernel {
@@ -125,9 +133,9 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
-    /// Stages that could not be dumped.
+    /// A machine whose limits cannot be measured.
     #[error(transparent)]
-    Dump(#[from] latentc::debug::DumpError),
+    Measure(#[from] latentc::peaks::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -163,9 +171,6 @@ pub enum CliError {
     /// A trace that could not be written.
     #[error(transparent)]
     Trace(#[from] crate::common::run::SaveError),
-    /// The limits of the machine.
-    #[error(transparent)]
-    Peaks(#[from] latentc::peaks::PeakError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),

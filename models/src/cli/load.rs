@@ -25,6 +25,9 @@ pub struct MachineArgs {
     checked: bool,
     #[command(flatten)]
     pub profile: ProfileArgs,
+    /// Write numbered files of every stage of what is compiled, graphs to machine code, below this folder.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -40,8 +43,10 @@ impl MachineArgs {
             DeviceArg::Cpu => Device::Cpu,
             DeviceArg::Interp => Device::Interp,
         };
+        // The option of a process, which has one command line: it lives as long as that.
+        let dump = self.dump.clone().map(|dir| &*Box::leak(dir.into_boxed_path()));
         let profile = self.profile.is_on();
-        Machine { device, threads: self.threads, profile, checked: self.checked }
+        Machine { device, threads: self.threads, profile, checked: self.checked, dump }
     }
 }
 

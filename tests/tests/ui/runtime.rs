@@ -11,7 +11,7 @@ fn model() -> Program {
         let adj = g.csr("adj", [10, 10]).symmetric();
         let user = g.ids("user", [batch]);
         let item = g.ids("item", [batch]);
-        let weight = g.input("weight", DType::F32, [batch, 4]);
+        let weight = g.input("weight", DType::F32, (batch, 4));
         let nodes = adj.sym_norm_spmm(table.all(g));
         let score = nodes.rows(user) * nodes.rows(item) * weight;
         g.output("score", score.sum_all());

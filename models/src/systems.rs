@@ -35,12 +35,12 @@ pub struct Machine {
     pub device: Device,
     /// Threads; 0 for one a core.
     pub threads: usize,
-    /// A folder below which every stage of what is compiled is written.
-    pub dump: Option<&'static Path>,
     /// Whether the time of every launch is counted and recorded.
     pub profile: bool,
     /// Whether every op is looked at as it runs.
     pub checked: bool,
+    /// A folder below which every stage of what is compiled is written.
+    pub dump: Option<&'static Path>,
 }
 
 /// The configuration of a system, with what the training loop and the program need of it.

@@ -52,11 +52,11 @@ pub fn measure(threads: usize, options: &Options) -> Result<Peaks, PeakError> {
     let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
     let threads = options.thread_count();
     let isa = Isa::host().map_err(CompileError::from)?;
-    let best = |program: &Program, store: &mut Store| -> Result<f64, PeakError> {
+    let best = |program: &Program, store: &mut Store, runs: usize| -> Result<f64, PeakError> {
         let mut session = Session::cpu(program, &options)?;
         let mut least = Duration::MAX;
         // The first run of each takes the pages of its output, so it is not the best.
-        for _ in 0..16 {
+        for _ in 0..runs {
             let start = Instant::now();
             session.run(store)?;
             least = least.min(start.elapsed());
@@ -69,18 +69,18 @@ pub fn measure(threads: usize, options: &Options) -> Result<Peaks, PeakError> {
     from.as_bytes_mut().fill(1);
     store.insert("from", from);
     let bytes = (LARGE * 4) as f64;
-    let read = bytes / best(&reading(isa.lanes.into()), &mut store)?;
-    let copy = 2.0 * bytes / best(&copying(), &mut store)?;
+    let read = bytes / best(&reading(isa.lanes.into()), &mut store, 12)?;
+    let copy = 2.0 * bytes / best(&copying(), &mut store, 12)?;
     // Half of what the second caches hold, which the first runs bring there.
     let part = (isa.l2 as i64 / 8) / CHUNK_OF_CACHE * CHUNK_OF_CACHE;
     let (again, bytes_again) = reading_again(isa.lanes.into(), part, threads as i64);
-    let cache = bytes_again / best(&again, &mut store)?;
+    let cache = bytes_again / best(&again, &mut store, 100)?;
     store.remove("from");
-    let write = bytes / best(&writing(), &mut store)?;
+    let write = bytes / best(&writing(), &mut store, 12)?;
     let mut flops = |dtype: DType| {
         store.insert("factor", Array::from_f64(dtype, &[1], &[1e-3]));
         let (kernel, operations) = multiplying(&isa, dtype, threads as i64);
-        Ok::<f64, PeakError>(operations / best(&kernel, &mut store)?)
+        Ok::<f64, PeakError>(operations / best(&kernel, &mut store, 100)?)
     };
     let cache_bytes = (isa.l2 * threads) as f64;
     Ok(Peaks {
@@ -123,11 +123,26 @@ pub fn renew(threads: usize, options: &Options) -> Result<Known, PeakError> {
     look_up(threads, options, false)
 }
 
+/// The limits with this many threads (0: one a processor), where they were measured before.
+pub fn kept(threads: usize, options: &Options) -> Option<Peaks> {
+    let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
+    let threads = options.thread_count();
+    let disk = Disk::open(&options.cache).ok()??;
+    let entry = disk.load(&identity(threads)?).ok()??;
+    read(threads, &entry.object)
+}
+
+/// What limits are kept under.
+fn identity(threads: usize) -> Option<String> {
+    let isa = Isa::host().ok()?;
+    Some(format!("limits 2\n{}\n{isa:?}\n{threads} threads", processor()))
+}
+
 fn look_up(threads: usize, options: &Options, may_be_kept: bool) -> Result<Known, PeakError> {
     let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
     let threads = options.thread_count();
-    let isa = Isa::host().map_err(CompileError::from)?;
-    let identity = format!("limits 2\n{}\n{isa:?}\n{threads} threads", processor());
+    Isa::host().map_err(CompileError::from)?;
+    let identity = identity(threads).unwrap_or_default();
     let mut notes = vec![];
     let disk = Disk::open(&options.cache).unwrap_or_else(|note| {
         notes.push(note);
@@ -146,8 +161,10 @@ fn look_up(threads: usize, options: &Options, may_be_kept: bool) -> Result<Known
     let peaks = measure(threads, &options)?;
     if let Some(disk) = &disk {
         let object = peaks.json().to_string().into_bytes();
-        let entry = Entry { symbol: "limits".to_owned(), schedule: String::new(), object };
-        notes.extend(disk.store(&identity, &entry).err());
+        notes.extend(
+            disk.store(&identity, &Entry { symbol: "limits".to_owned(), schedule: String::new(), object })
+                .err(),
+        );
     }
     Ok(Known { peaks, kept: false, notes })
 }

@@ -133,6 +133,9 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
+    /// A machine whose limits cannot be measured.
+    #[error(transparent)]
+    Measure(#[from] latentc::peaks::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -168,9 +171,6 @@ pub enum CliError {
     /// A trace that could not be written.
     #[error(transparent)]
     Trace(#[from] crate::common::run::SaveError),
-    /// The limits of the machine.
-    #[error(transparent)]
-    Peaks(#[from] latentc::peaks::PeakError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),

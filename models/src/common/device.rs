@@ -8,7 +8,7 @@ use latentc::{Options, Program, Result};
 pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
     let Machine { threads, profile, checked, .. } = machine;
     let dump = machine.dump.map(|dir| dir.to_owned());
-    let options = Options { threads, dump, profile, checked, ..Options::default() };
+    let options = Options { threads, profile, checked, dump, ..Options::default() };
     let device = match machine.device {
         Device::Cpu => latentc::cpu()?,
         Device::Interp => latentc::interp(),

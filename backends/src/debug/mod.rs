@@ -19,6 +19,8 @@ mod units;
 #[cfg(feature = "llvm")]
 pub use code::{Wanted, explain};
 #[cfg(feature = "llvm")]
+pub(crate) use dump::dump_plan;
+#[cfg(feature = "llvm")]
 pub use dump::{Dumped, dump};
 pub use limits::{Estimate, Limit, Limits};
 pub use model::Explanation;

@@ -97,12 +97,15 @@
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
+//! | object files for C and Rust | [`aot`] |
 //!
 //! Without the default feature `llvm` there is no [`cpu`], and programs run by the interpreter only.
 
 // `#[derive(Params)]` writes `::latentc`, in this crate too.
 extern crate self as latentc;
 
+#[cfg(feature = "llvm")]
+pub mod aot;
 mod csr;
 mod device;
 mod dims;

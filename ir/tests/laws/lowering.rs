@@ -129,7 +129,7 @@ fn check(graph: &RandomGraph, rewrite: bool, fuse: bool) -> Result<(), TestCaseE
 }
 
 /// Ops that only a library of kernels knows.
-const WITHOUT: &[&str] = &["top_k", "score_top_k"];
+const WITHOUT: &[&str] = &["score_top_k"];
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]

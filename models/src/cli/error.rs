@@ -109,6 +109,14 @@ pub enum CliError {
     /// Mistakes in a program, each with its lines.
     #[error("the program cannot be used\n{}", .0.render(false))]
     Program(latentc::Errors),
+    /// A library that cannot be built.
+    #[error(transparent)]
+    Aot(#[from] latentc::aot::AotError),
+    /// Weights that are to be embedded and are not given.
+    #[error(
+        "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
+    )]
+    NoValues,
     /// A kernel that the program does not have.
     #[error("no kernel `{name}`; there are: {valid}")]
     NoKernel {

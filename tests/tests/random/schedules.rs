@@ -35,7 +35,7 @@ fn check(graph: &RandomGraph, seed: u64, tolerance: f64) -> Result<(), TestCaseE
 }
 
 proptest! {
-    #![proptest_config(cases(40))]
+    #![proptest_config(cases(20))]
 
     #[test]
     fn f32(graph in graphs(Options::default()), seed in any::<u64>()) {

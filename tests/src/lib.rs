@@ -1,3 +1,4 @@
 //! Tests across the crates.
 
 pub mod filetests;
+pub mod onnx;

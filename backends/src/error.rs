@@ -1,7 +1,12 @@
 //! What can go wrong when a program is made ready and when it runs.
 
+use crate::fault::Fault;
 use latentc_ir::csr::CsrError;
+use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dtype::DType;
+use latentc_ir::graph::InputKind;
+use latentc_ir::plan::InputDecl;
+use std::fmt;
 
 /// Why a program could not be made ready to run.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,14 @@ pub enum CompileError {
     #[cfg(feature = "llvm")]
     #[error(transparent)]
     Load(#[from] crate::cpu::LoadError),
+    /// A file of a dump cannot be written.
+    #[error("{}: cannot be written ({source}); give another folder to dump into", path.display())]
+    Dump {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The system started fewer threads than were asked for.
     #[error("could not start thread {started} of {wanted}: {source}; ask for fewer threads")]
     Threads {
@@ -63,6 +76,25 @@ pub enum CompileError {
         /// What can be given.
         expected: &'static str,
     },
+    /// A policy on row numbers for what is not given as row numbers.
+    #[error(
+        "`{name}` is to {ids} row numbers, but it is no data input used as such; those are {}",
+        list(rows)
+    )]
+    Ids {
+        /// The name given.
+        name: String,
+        /// The policy.
+        ids: crate::options::Ids,
+        /// The inputs that are.
+        rows: Vec<String>,
+    },
+    /// A program to be checked as it runs, by a plan that was not made for it.
+    #[error("program `{program}`: this plan was not made to be checked; compile the graph with `checked`")]
+    Unchecked {
+        /// The program.
+        program: String,
+    },
     /// Two inputs or two outputs of one name.
     #[error("two {what}s are named `{name}`; names must differ")]
     Twice {
@@ -94,10 +126,10 @@ pub enum RunError {
         kind: &'static str,
     },
     /// A tensor where a pattern is needed, or the other way round.
-    #[error("input `{name}` is {expected}, {found} was given")]
+    #[error("{place} is {expected}, {found} was given")]
     Structure {
-        /// Its name.
-        name: String,
+        /// Which input.
+        place: Box<Declared>,
         /// What it is.
         expected: String,
         /// What was given.
@@ -107,7 +139,7 @@ pub enum RunError {
     #[error("{place} has elements of type {expected}, {found} found")]
     ElementType {
         /// Which input, entry of the store, or output.
-        place: String,
+        place: Box<Declared>,
         /// Its element type.
         expected: DType,
         /// What was given or asked for.
@@ -117,17 +149,17 @@ pub enum RunError {
     #[error("{place} is {expected}, {found:?} found: the numbers of dimensions differ")]
     Rank {
         /// Which input or entry of the store.
-        place: String,
+        place: Box<Declared>,
         /// Its sizes as declared.
         expected: String,
         /// The sizes given.
         found: Vec<usize>,
     },
     /// Sizes that do not multiply to the number of values.
-    #[error("input `{name}`: {found} values were given for the sizes {shape:?}")]
+    #[error("{place}: {found} values were given for the sizes {shape:?}")]
     Length {
-        /// The input.
-        name: String,
+        /// Which input.
+        place: Box<Declared>,
         /// The sizes given.
         shape: Vec<usize>,
         /// The number of values given.
@@ -137,7 +169,7 @@ pub enum RunError {
     #[error("{place}: {axis} is {found}, expected {expected}")]
     Size {
         /// Which input or entry of the store.
-        place: String,
+        place: Box<Declared>,
         /// Which of its sizes.
         axis: Axis,
         /// The size as declared, with its value where it is computed.
@@ -149,7 +181,7 @@ pub enum RunError {
     #[error("{place}: {axis} is `{dimension}`, in the range {lo}..={hi}; {found} found")]
     Range {
         /// Which input or entry of the store.
-        place: String,
+        place: Box<Declared>,
         /// Which of its sizes.
         axis: Axis,
         /// The dimension.
@@ -167,11 +199,11 @@ pub enum RunError {
         /// The dimension.
         dimension: String,
         /// What gave it its value.
-        first_place: String,
+        first_place: Box<Declared>,
         /// That value.
         first: i64,
         /// Which input or entry of the store contradicts.
-        place: String,
+        place: Box<Declared>,
         /// Which of its sizes.
         axis: Axis,
         /// The size given.
@@ -184,20 +216,18 @@ pub enum RunError {
         dimension: String,
     },
     /// A data input that was not given.
-    #[error("input `{name}` ({ty}) has not been given; set it before the run")]
+    #[error("{place} ({ty}) has not been given; set it before the run")]
     Missing {
-        /// The input.
-        name: String,
+        /// Which input.
+        place: Box<Declared>,
         /// Its type.
         ty: String,
     },
     /// A parameter or state that the store lacks.
-    #[error("the store has no {kind} `{name}` ({ty}); insert it before the run")]
+    #[error("the store has no {place} ({ty}); insert it before the run")]
     MissingEntry {
-        /// Its name.
-        name: String,
-        /// Param or state.
-        kind: &'static str,
+        /// Which parameter or state.
+        place: Box<Declared>,
         /// Its type.
         ty: String,
     },
@@ -205,7 +235,7 @@ pub enum RunError {
     #[error("{place}, element {position:?}: {value} is not in 0..{bound}")]
     Bound {
         /// Which input or entry of the store.
-        place: String,
+        place: Box<Declared>,
         /// Where.
         position: Vec<usize>,
         /// What is there.
@@ -214,20 +244,20 @@ pub enum RunError {
         bound: i64,
     },
     /// A byte that is no truth value.
-    #[error("input `{name}`, element {position:?}: {value} is no truth value; give 0 or 1")]
+    #[error("{place}, element {position:?}: {value} is no truth value; give 0 or 1")]
     Truth {
-        /// The input.
-        name: String,
+        /// Which input.
+        place: Box<Declared>,
         /// Where.
         position: Vec<usize>,
         /// What is there.
         value: u8,
     },
     /// Arrays that are no sparse pattern.
-    #[error("input `{name}`: {source}")]
+    #[error("{place}: {source}")]
     Pattern {
-        /// The input.
-        name: String,
+        /// Which input.
+        place: Box<Declared>,
         /// What is wrong with them.
         source: CsrError,
     },
@@ -261,9 +291,85 @@ pub enum RunError {
         /// What is wrong.
         what: String,
     },
+    /// A table without a row, read or written by row numbers that the program computes.
+    #[error("`{op}`: the table has no row in this run, and {ids} row numbers name one")]
+    NoRow {
+        /// The op.
+        op: &'static str,
+        /// Where it was written.
+        span: Span,
+        /// How many row numbers there are.
+        ids: i64,
+    },
+    /// A checked run found something wrong, and was taken back.
+    #[error("{0}")]
+    Fault(Box<Fault>),
     /// The interpreter refused.
     #[error("{0}")]
     Interpreter(String),
+}
+
+impl RunError {
+    /// The error with the places in the user's source that it is about.
+    pub fn diag(&self) -> Diag {
+        let message = self.to_string();
+        let label = |diag: Diag, place: &Declared, what: &str| match place.span.is_known() {
+            true => diag.label(place.span.clone(), what.to_owned()),
+            false => diag,
+        };
+        let bare = Diag { message, labels: vec![], notes: vec![], help: None };
+        match self {
+            RunError::Structure { place, .. }
+            | RunError::ElementType { place, .. }
+            | RunError::Rank { place, .. }
+            | RunError::Length { place, .. }
+            | RunError::Size { place, .. }
+            | RunError::Range { place, .. }
+            | RunError::Missing { place, .. }
+            | RunError::MissingEntry { place, .. }
+            | RunError::Truth { place, .. }
+            | RunError::Pattern { place, .. } => label(bare, place, "declared here"),
+            RunError::Bound { place, .. } => label(bare, place, "declared here").help(
+                "give numbers of rows that exist, or say that others are clamped or wrapped (`Options::ids`)",
+            ),
+            RunError::Conflict { first_place, first, place, found, dimension, .. } => {
+                let diag = label(bare, place, &format!("`{dimension}` is {found} by this"));
+                label(diag, first_place, &format!("`{dimension}` is {first} by this"))
+            }
+            RunError::NoRow { span, .. } if span.is_known() => bare.label(span.clone(), "needed here"),
+            RunError::Fault(fault) => fault.diag(),
+            _ => bare,
+        }
+    }
+}
+
+/// An input, or an entry of the store, and where the user declared it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// `input`, `parameter`, `state` or `output`.
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Where it was declared.
+    pub span: Span,
+}
+
+impl Declared {
+    /// That of a declaration.
+    pub(crate) fn of(decl: &InputDecl) -> Box<Declared> {
+        let kind = match decl.kind {
+            InputKind::Data => "input",
+            InputKind::Param => "parameter",
+            InputKind::State => "state",
+        };
+        Box::new(Declared { kind, name: decl.name.clone(), span: decl.span.clone() })
+    }
+}
+
+impl fmt::Display for Declared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`", self.kind, self.name)
+    }
 }
 
 /// One of the sizes of an input.
@@ -279,8 +385,8 @@ pub enum Axis {
     Entries,
 }
 
-impl std::fmt::Display for Axis {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Axis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Axis::At(i) => write!(f, "dimension {i}"),
             Axis::Rows => f.write_str("the number of rows"),

@@ -2,29 +2,42 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
+<<<<<<< HEAD
 mod arrays;
+=======
+#[cfg(feature = "llvm")]
+pub mod aot;
+>>>>>>> main
 mod cache;
 #[cfg(feature = "llvm")]
 mod compile;
 #[cfg(feature = "llvm")]
 pub mod cpu;
+pub mod debug;
 mod error;
+mod fault;
 #[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod inputs;
 mod interp;
+mod look;
 #[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod memory;
 #[cfg_attr(not(feature = "llvm"), allow(dead_code))] // where things are concerns native code alone
 mod options;
+mod profile;
 mod report;
 mod session;
 mod store;
+mod trace;
 
 pub use cache::CacheNote;
 #[cfg(feature = "llvm")]
-pub use compile::plan;
-pub use error::{Axis, CompileError, RunError};
-pub use options::{Cache, Options};
+pub use compile::{plan, plan_checked};
+pub use error::{Axis, CompileError, Declared, RunError};
+pub use fault::{Fault, Wrong};
+pub use options::{Cache, Ids, Options};
+pub use profile::{Peaks, Profile, ProfileRow};
 pub use report::{KernelReport, LaunchTime, Memory, Report, Times};
 pub use session::Session;
 pub use store::Store;
+pub use trace::{Event, Trace, TracedLaunch};

@@ -1,8 +1,12 @@
 //! How a program is made ready to run.
 
+use latentc_ir::lower::Schedules;
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 
-/// What the caller may choose. No choice changes results.
+/// What the caller may choose. None of it changes what a program gives, but for [`Options::ids`] where a run
+/// would be refused otherwise; a checked run is not fused, so its floats may round differently.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Threads that run kernels, the caller's among them; 0 for one on each processor that the system lets
@@ -10,6 +14,60 @@ pub struct Options {
     pub threads: usize,
     /// Where compiled kernels are kept between processes.
     pub cache: Cache,
+    /// Whether the session counts the time of its launches from the beginning, and records those of its first runs
+    /// ([`Session::profile`](crate::Session::profile), [`Session::record`](crate::Session::record)).
+    pub profile: bool,
+    /// Whether every op is looked at as it runs: row numbers within their tables, NaN and infinities where they
+    /// first appear, integers that do not fit their type, divisions of integers by zero. A run that fails is taken
+    /// back: what the store holds is as it was before. Every op is a kernel of its own, so such a run is several
+    /// times slower, and needs memory for every intermediate value and for a copy of what the run updates.
+    pub checked: bool,
+    /// What happens with row numbers outside of their table, by the name of the data input; [`Ids::Error`] for those
+    /// that are not named.
+    pub ids: BTreeMap<String, Ids>,
+    /// Decisions about kernels that replace the usual ones, by the kernel's name. They decide how fast a program is,
+    /// and the order of its sums.
+    pub schedules: Schedules,
+    /// A folder below which numbered files of every stage are written as a program is compiled: see
+    /// [`debug`](crate::debug). Costs compiling every kernel once more.
+    pub dump: Option<PathBuf>,
+}
+
+/// What happens with an element of an integer input that is used as a row number and is outside of `0..rows`.
+///
+/// The numbers of an input are looked at once after they were given, not in every run. Row numbers that a program
+/// computes are brought to the nearest row, in compiled code and in the interpreter; a checked run refuses them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ids {
+    /// The run is refused.
+    #[default]
+    Error,
+    /// The nearest row is meant.
+    Clamp,
+    /// Counting goes on from the other end, as by `id.rem_euclid(rows)`: -1 is the last row.
+    Wrap,
+}
+
+impl Ids {
+    /// The row that a number stands for among so many, at least one; `None` where it stands for none.
+    pub fn row(self, id: i64, rows: i64) -> Option<i64> {
+        match self {
+            _ if rows <= 0 => None,
+            Ids::Error => (0..rows).contains(&id).then_some(id),
+            Ids::Clamp => Some(id.clamp(0, rows - 1)),
+            Ids::Wrap => Some(id.rem_euclid(rows)),
+        }
+    }
+}
+
+impl fmt::Display for Ids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Ids::Error => "error",
+            Ids::Clamp => "clamp",
+            Ids::Wrap => "wrap",
+        })
+    }
 }
 
 /// Where compiled kernels are kept between processes.

@@ -1,6 +1,7 @@
 //! What a session did and holds, for people and tools.
 
 use crate::cache::CacheNote;
+use latentc_ir::plan::OpAt;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -82,10 +83,18 @@ pub struct Memory {
 pub struct LaunchTime {
     /// The kernel's name in the plan.
     pub name: String,
+    /// What it does of the graph; empty where the plan was written by hand.
+    pub ops: Vec<OpAt>,
     /// How often it ran.
     pub calls: u64,
     /// Wall time of all of them.
     pub total: Duration,
+    /// Floating-point operations of all of them. Where several launches do one piece of work together, the one
+    /// with the most instructions has them all.
+    pub flops: u64,
+    /// Bytes that all of them had to move: each array that a launch reads or writes once, and each row of a table as
+    /// often as it is gathered.
+    pub bytes: u64,
 }
 
 impl fmt::Display for Report {

@@ -1,11 +1,14 @@
 //! One face for every way of running a program.
 
-use crate::error::{CompileError, RunError};
+use crate::error::{CompileError, Declared, RunError};
 use crate::inputs::Inputs;
 use crate::interp::Interpreter;
+use crate::options::Options;
 use crate::report::Report;
 use crate::store::Store;
+use crate::trace::{EVENTS, Trace};
 use latentc_ir::array::{CsrArray, Element};
+use latentc_ir::diag::Span;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::Graph;
 use std::sync::Arc;
@@ -43,6 +46,10 @@ pub(crate) trait Engine: Send {
     fn output(&self, at: usize) -> Option<(&[usize], &[u8])>;
     /// Starts counting time from nothing, or stops.
     fn set_profile(&mut self, on: bool);
+    /// Records so many events from now on.
+    fn record(&mut self, events: usize);
+    /// What was recorded.
+    fn trace(&self) -> Option<Trace>;
     /// What it is and holds; inputs are not counted.
     fn report(&self) -> Report;
 }
@@ -50,20 +57,28 @@ pub(crate) trait Engine: Send {
 impl Session {
     /// Compiles a program for this processor, or takes its kernels from the disk cache.
     #[cfg(feature = "llvm")]
-    pub fn cpu(
-        program: &latentc_ir::plan::Program,
-        options: &crate::options::Options,
-    ) -> Result<Session, CompileError> {
-        let inputs = Inputs::new(&program.name, &program.dims, program.inputs.clone())?;
+    pub fn cpu(program: &latentc_ir::plan::Program, options: &Options) -> Result<Session, CompileError> {
+        let inputs = Inputs::new(&program.name, &program.dims, program.inputs.clone(), options)?;
         let outputs = named(program.outputs.iter().map(|o| (o.name.clone(), o.dtype)))?;
         let machine = crate::cpu::machine::Machine::new(program, options)?;
-        Ok(Session { inputs, outputs, engine: Box::new(machine), ran: false })
+        let mut session = Session { inputs, outputs, engine: Box::new(machine), ran: false };
+        if options.profile {
+            session.profile(true);
+            session.record(EVENTS);
+        }
+        Ok(session)
     }
 
     /// Takes a graph as it is and interprets it: the specification of what compiled programs compute, slow.
     pub fn interp(graph: &Graph) -> Result<Session, CompileError> {
-        let interpreter = Interpreter::new(graph)?;
-        let inputs = Inputs::new(&graph.name, &[], Interpreter::inputs(graph))?;
+        Session::interp_with(graph, &Options::default())
+    }
+
+    /// As [`Session::interp`]. Of the options, those on row numbers count, and `checked`: the interpreter looks at
+    /// every op as a checked run does.
+    pub fn interp_with(graph: &Graph, options: &Options) -> Result<Session, CompileError> {
+        let interpreter = Interpreter::new(graph, options.checked)?;
+        let inputs = Inputs::new(&graph.name, &[], Interpreter::inputs(graph), options)?;
         let outputs = named(interpreter.outputs())?;
         Ok(Session { inputs, outputs, engine: Box::new(interpreter), ran: false })
     }
@@ -97,7 +112,7 @@ impl Session {
         };
         let dtype = self.outputs[at].1;
         if !dtype.is_seen_as(T::DTYPE) {
-            let place = format!("output `{name}`");
+            let place = Box::new(Declared { kind: "output", name: name.to_owned(), span: Span::none() });
             return Err(RunError::ElementType { place, expected: dtype, found: T::DTYPE });
         }
         match self.engine.output(at) {
@@ -125,6 +140,17 @@ impl Session {
     /// launch. The interpreter has no launches.
     pub fn profile(&mut self, on: bool) {
         self.engine.set_profile(on);
+    }
+
+    /// Records which launch ran when on which thread, from now on and from nothing, up to so many events (24 bytes
+    /// each, taken at once); 0 stops. The interpreter has nothing to record.
+    pub fn record(&mut self, events: usize) {
+        self.engine.record(events);
+    }
+
+    /// What was recorded; nothing where [`Session::record`] was not asked for.
+    pub fn trace(&self) -> Option<Trace> {
+        self.engine.trace()
     }
 
     /// What was compiled, what it took, what is held.

@@ -42,11 +42,7 @@ impl Device {
         Ok(match self.kind {
             #[cfg(feature = "llvm")]
             Kind::Cpu => Session::compile(program.graph(), options)?,
-            Kind::Interp => {
-                // Threads and caches are nothing to the interpreter.
-                let _ = options;
-                Session::interp(program.graph())?
-            }
+            Kind::Interp => Session::interp_with(program.graph(), options)?,
         })
     }
 }

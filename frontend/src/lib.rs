@@ -97,12 +97,15 @@
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
+//! | object files for C and Rust | [`aot`] |
 //!
 //! Without the default feature `llvm` there is no [`cpu`], and programs run by the interpreter only.
 
 // `#[derive(Params)]` writes `::latentc`, in this crate too.
 extern crate self as latentc;
 
+#[cfg(feature = "llvm")]
+pub mod aot;
 mod csr;
 mod device;
 mod dims;
@@ -122,8 +125,14 @@ pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
 pub use errors::Errors;
 #[cfg(feature = "llvm")]
+pub use latentc_backends::cpu::peaks::{PeakError, measure};
+#[cfg(feature = "llvm")]
 pub use latentc_backends::cpu::{Isa, llvm_version};
-pub use latentc_backends::{Cache, CompileError, Options, Report, RunError, Session, Store};
+#[cfg(feature = "llvm")]
+pub use latentc_backends::debug;
+pub use latentc_backends::{
+    Axis, Cache, CompileError, Declared, Fault, Ids, Options, Report, RunError, Session, Store, Trace, Wrong,
+};
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
@@ -131,9 +140,10 @@ pub use latentc_ir::csr::CsrError;
 pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
+pub use latentc_ir::lower::{Schedule, Schedules};
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
-pub use program::{Program, Result, program};
+pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Tensor};
 pub use train::loss;

@@ -93,6 +93,16 @@ fn unbound(graph: &Graph, dims: &[(DimSpec, At)]) -> Vec<Diag> {
     missing.into_iter().filter_map(diag).collect()
 }
 
+/// Reads a graph from its text form, and checks it; `file` is what messages call the text.
+///
+/// # Errors
+/// What is out of place in the text, or everything that is wrong with the graph, each with its line.
+pub fn read_graph(file: &str, text: &str) -> Result<Graph> {
+    let graph = latentc_ir::graph::parse::parse(file, text)?;
+    latentc_ir::graph::verify::verify(&graph).map_err(Errors::new)?;
+    Ok(graph)
+}
+
 impl Program {
     /// The name.
     pub fn name(&self) -> &str {

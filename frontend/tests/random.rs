@@ -189,7 +189,7 @@ fn wide<T: latentc::Element + Into<f64>>(
 #[cfg(feature = "llvm")]
 #[test]
 fn devices_agree() {
-    let options = Options { threads: 1, cache: Cache::Off };
+    let options = Options { threads: 1, cache: Cache::Off, ..Options::default() };
     let mut compared = 0;
     for seed in 0..1500 {
         let Ok(program) = random(seed) else { continue };

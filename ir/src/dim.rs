@@ -374,7 +374,7 @@ impl fmt::Display for Dim {
         // Symbols before the constant, as people write it.
         let mut first = true;
         for (atoms, factor) in self.terms.iter().rev() {
-            if !first {
+            if !first && *factor >= 0 {
                 f.write_str("+")?;
             }
             first = false;
@@ -382,8 +382,10 @@ impl fmt::Display for Dim {
                 write!(f, "{factor}")?;
                 continue;
             }
-            if *factor != 1 {
-                write!(f, "{factor}*")?;
+            match *factor {
+                1 => {}
+                -1 => f.write_str("-")?,
+                factor => write!(f, "{factor}*")?,
             }
             for (i, atom) in atoms.iter().enumerate() {
                 if i > 0 {
@@ -433,6 +435,10 @@ mod tests {
     #[test]
     fn text_reads_naturally() {
         let a = Dim::symbol("a", 1, 10);
-        assert_eq!((&(&a * &Dim::constant(2)) + &Dim::constant(1)).to_string(), "2*a+1");
+        let two = &a * &Dim::constant(2);
+        assert_eq!((&two + &Dim::constant(1)).to_string(), "2*a+1");
+        assert_eq!((&a - &Dim::constant(1)).to_string(), "a-1");
+        assert_eq!((&Dim::constant(3) - &a).to_string(), "-a+3");
+        assert_eq!((&Dim::symbol("b", 1, 2) - &two).to_string(), "b-2*a");
     }
 }

@@ -36,21 +36,51 @@ pub fn gradients(graph: &mut Graph, loss: Operand, wrt: &[Operand]) -> Result<Ve
             .help("reduce it to a scalar: a sum or a mean over all axes"));
         }
     }
-    let outer = graph.at.take();
-    let found = reverse(graph, loss, wrt);
+    let outer = graph.at.replace(graph.node(loss.node).span.clone());
+    let one = graph.fill_like(loss, 1.0);
+    let found = reverse(graph, &[(loss, one)], wrt, false);
     graph.at = outer;
     found
 }
 
-fn reverse(graph: &mut Graph, loss: Operand, wrt: &[Operand]) -> Result<Vec<Option<Operand>>, Diag> {
+/// Writes the gradients of `inner` values from those of values that are computed from them: the derivative of a
+/// composition of ops, of which `inner` are the operands. What these are computed from is not looked at.
+///
+/// One answer for each of `inner`, as in [`gradients`]; of one that stands there twice, all is in the first.
+///
+/// # Errors
+/// Where an op without a derivative lies on the way.
+pub fn pull_back(
+    graph: &mut Graph,
+    outer: &[(Operand, Operand)],
+    inner: &[Operand],
+) -> Result<Vec<Option<Operand>>, Diag> {
+    let at = graph.at.clone();
+    let found = reverse(graph, outer, inner, true);
+    graph.at = at;
+    let mut found = found?;
+    for i in 1..inner.len() {
+        if inner[..i].contains(&inner[i]) {
+            found[i] = None;
+        }
+    }
+    Ok(found)
+}
+
+/// Gradients of `wrt` from those of other values; with `stop` none is handed on beyond `wrt`.
+fn reverse(
+    graph: &mut Graph,
+    outer: &[(Operand, Operand)],
+    wrt: &[Operand],
+    stop: bool,
+) -> Result<Vec<Option<Operand>>, Diag> {
+    let Some(loss) = outer.first().map(|(o, _)| *o) else { return Ok(vec![None; wrt.len()]) };
     let order = graph.topological();
     let active = active(graph, &order, wrt);
     let mut contributions: FxHashMap<Operand, Vec<Operand>> = FxHashMap::default();
     let mut found: FxHashMap<Operand, Operand> = FxHashMap::default();
-    if active.contains(&loss) {
-        graph.at = Some(graph.node(loss.node).span.clone());
-        let one = graph.fill_like(loss, 1.0);
-        contributions.insert(loss, vec![one]);
+    for (value, gradient) in outer.iter().filter(|(value, _)| active.contains(value)) {
+        contributions.entry(*value).or_default().push(*gradient);
     }
     for &node in order.iter().rev() {
         let results: Vec<Operand> = ports(graph, node).collect();
@@ -58,14 +88,20 @@ fn reverse(graph: &mut Graph, loss: Operand, wrt: &[Operand]) -> Result<Vec<Opti
             continue;
         }
         graph.at = Some(graph.node(node).span.clone());
-        let gradients: Vec<Option<Operand>> =
+        let mut gradients: Vec<Option<Operand>> =
             results.iter().map(|r| Some(total(graph, contributions.remove(r)?))).collect();
-        for (r, g) in results.iter().zip(&gradients) {
-            if let Some(g) = g
+        for (r, g) in results.iter().zip(&mut gradients) {
+            if let Some(known) = *g
                 && wrt.contains(r)
             {
-                found.insert(*r, *g);
+                found.insert(*r, known);
+                if stop {
+                    *g = None;
+                }
             }
+        }
+        if gradients.iter().all(Option::is_none) {
+            continue;
         }
         let operands = graph.node(node).operands.clone();
         let wanted: Vec<bool> = operands.iter().map(|o| active.contains(o)).collect();

@@ -2,10 +2,12 @@
 //! the passes between them. No LLVM, no CUDA, no input or output here.
 
 pub mod array;
+pub mod compose;
 pub mod csr;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
+pub mod explain;
 pub mod fuse;
 pub mod grad;
 pub mod graph;

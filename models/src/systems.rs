@@ -3,7 +3,9 @@
 use crate::common::config::{Config, ConfigError, Sources, nearest, to_toml};
 use crate::common::data::Interactions;
 use crate::common::run::{ModelError, Recommender, Schedule};
+use latentc::Program;
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 /// What computes.
@@ -32,6 +34,8 @@ pub struct Machine {
     pub device: Device,
     /// Threads; 0 for one a core.
     pub threads: usize,
+    /// A folder below which every stage of what is compiled is written.
+    pub dump: Option<&'static Path>,
 }
 
 /// The configuration of a system, with what the training loop and the program need of it.
@@ -41,7 +45,13 @@ pub trait SystemConfig: Config {
 
     /// The system itself, freshly initialised from the seed of the schedule.
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError>;
+
+    /// The programs that it is made of for a data set, by what each is: `step` comes first.
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError>;
 }
+
+/// A program of a system, with the word that names it on the command line.
+pub type NamedProgram = (&'static str, Program);
 
 /// A configuration of some system, checked.
 #[derive(Debug)]
@@ -62,16 +72,26 @@ impl Configured {
     ) -> Result<Box<dyn Recommender>, ModelError> {
         self.config.build(data, machine)
     }
+
+    /// The programs of the system: `step` comes first.
+    pub fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        self.config.programs(data)
+    }
 }
 
 /// [`SystemConfig`] without its type.
 trait Build {
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError>;
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError>;
 }
 
 impl<C: SystemConfig> Build for C {
     fn build(&self, data: &Arc<Interactions>, machine: Machine) -> Result<Box<dyn Recommender>, ModelError> {
         SystemConfig::build(self, data, machine)
+    }
+
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        SystemConfig::programs(self, data)
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tests across the crates.
 
+pub mod aot;
 pub mod filetests;
 pub mod onnx;

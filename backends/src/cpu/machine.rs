@@ -3,10 +3,11 @@
 //! Everything that does not depend on the run is settled when it is made; what depends on the dimensions
 //! when they change; a run only fills in where inputs and outputs are and calls.
 
+use super::checked::Checked;
 use super::code::Code;
 use super::sizes::{value, work};
 use super::split::Range;
-use super::threads::{Part, Threads};
+use super::threads::{Clock, Part, Threads};
 use super::{Isa, KernelFn, Library, check};
 use crate::cache::CacheNote;
 use crate::error::{CompileError, RunError};
@@ -16,15 +17,17 @@ use crate::options::Options;
 use crate::report::{KernelReport, LaunchTime, Memory, Report, Times};
 use crate::session::Engine;
 use crate::store::Store;
+use crate::trace::{Event, Record, Trace, TracedLaunch};
 use latentc_ir::array::CsrArray;
+use latentc_ir::dim::Dim;
 use latentc_ir::nest::{Kernel, Split};
-use latentc_ir::plan::{CsrPart, Place, Program};
+use latentc_ir::plan::{CsrPart, OpAt, Place, Program};
 use latentc_ir::types::{Shape, product};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Work (see [`work`]) below which a kernel runs on the caller alone: some ten microseconds.
-const WORTH_SPREADING: f64 = 20_000.0;
+pub(crate) const WORTH_SPREADING: f64 = 20_000.0;
 
 /// A program that is ready to run on this processor.
 pub(crate) struct Machine {
@@ -43,10 +46,28 @@ pub(crate) struct Machine {
     outputs: Vec<Output>,
     /// Whether `dims`, loops and outputs are those of the dimensions bound last.
     ready: bool,
-    profile: Option<Vec<(u64, Duration)>>,
+    profile: Option<Profile>,
+    checked: Option<Checked>,
     about: About,
     arena: Block,
     _library: Library,
+}
+
+/// What is counted while profiling.
+struct Profile {
+    launches: Vec<Counted>,
+    /// Floating-point operations and bytes of each launch at the present dimensions.
+    costs: Vec<(u64, u64)>,
+    record: Option<(Record, Clock)>,
+}
+
+/// What launches of one place in the plan came to.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    calls: u64,
+    total: Duration,
+    flops: u64,
+    bytes: u64,
 }
 
 /// What is to be said of its making.
@@ -93,8 +114,11 @@ impl Machine {
         let start = Instant::now();
         let plan = |what| CompileError::Plan { program: program.name.clone(), what };
         check::check(program).map_err(plan)?;
+        if options.checked && program.checks.is_empty() && !program.launches.is_empty() {
+            return Err(CompileError::Unchecked { program: program.name.clone() });
+        }
         let isa = Isa::host()?;
-        let code = Code::new(&program.kernels, &isa, options)?;
+        let code = Code::new(program, &isa, options)?;
         let memory = |what: &str, bytes| CompileError::Memory {
             program: program.name.clone(),
             what: what.to_owned(),
@@ -152,6 +176,7 @@ impl Machine {
             outputs,
             ready: false,
             profile: None,
+            checked: options.checked.then(|| Checked::new(program)),
             about,
             arena,
             _library: code.library,
@@ -175,15 +200,155 @@ impl Machine {
                     }
                     _ => range.evenly(&mut self.parts),
                 }
+                let clock = self.profile.as_ref().and_then(|p| p.record.as_ref()).map(|(_, clock)| clock);
                 // SAFETY: one pointer a parameter, each valid for the length that the kernel declares and
                 // not shared with a written one (`check`, `rebind`), one number a dim; the parts are
                 // disjoint parts of the loop; the library is ours.
-                unsafe { self.threads.run(step.function, pointers, dims, &self.parts) }
+                unsafe { self.threads.run(step.function, pointers, dims, &self.parts, clock) }
             }
             Some(_) if lo >= hi => {}
             // SAFETY: as above, with the whole loop.
             _ => unsafe { (step.function)(pointers, dims, lo, hi) },
         }
+    }
+
+    /// A launch whose time is counted, and recorded where there is room.
+    fn launch_counted(&mut self, at: usize) {
+        let start = Instant::now();
+        self.launch(at);
+        let end = Instant::now();
+        let Some(profile) = &mut self.profile else { return };
+        let counted = &mut profile.launches[at];
+        counted.calls += 1;
+        counted.total += end - start;
+        let (flops, bytes) = profile.costs.get(at).copied().unwrap_or_default();
+        counted.flops += flops;
+        counted.bytes += bytes;
+        let Some((record, clock)) = &mut profile.record else { return };
+        let launch = at as u32;
+        let (begin, end) = (start - record.start, end - record.start);
+        record.push(Event { launch, thread: 0, begin, end });
+        if self.steps[at].spread {
+            for thread in 1..self.threads.count() {
+                let [begin, end] = clock.times(thread);
+                record.push(Event { launch, thread: thread as u32, begin, end });
+            }
+        }
+    }
+
+    /// Floating-point operations and bytes of each launch at the present dimensions.
+    fn costs(&self, dims: &Dims) -> Vec<(u64, u64)> {
+        let number = |d| dims.eval(d).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+        let origins = &self.program.origins;
+        let mut costs: Vec<(u64, u64)> = origins.iter().map(|o| (0, number(&o.bytes))).collect();
+        let mut at = 0;
+        // Launches of one group stand together; the work is that of the one with the most instructions.
+        while at < origins.len() {
+            let group = origins[at].group;
+            let end = origins[at..].iter().position(|o| o.group != group).map_or(origins.len(), |n| at + n);
+            let work = |i: &usize| {
+                let step = &self.steps[*i];
+                let dims = &self.dims[step.dims..];
+                work(&self.program.kernels[step.kernel].body, dims)
+            };
+            if let Some(main) = (at..end).max_by(|a, b| work(a).total_cmp(&work(b))) {
+                costs[main].0 = number(&origins[main].flops);
+            }
+            at = end;
+        }
+        costs
+    }
+
+    /// Bytes of temporaries in use at each launch, at the present dimensions.
+    fn live(&self) -> Vec<u64> {
+        let program = &self.program;
+        let dims = |d: &Dim| {
+            let of = |name: &str| {
+                let mut known = program.launches.iter().zip(&self.steps);
+                known.find_map(|(launch, step)| {
+                    let at = launch.dims.iter().position(|d| program.dims[*d].name == name)?;
+                    self.dims.get(step.dims + at).copied()
+                })
+            };
+            d.eval(&of)
+        };
+        let mut live = vec![0; program.launches.len()];
+        for (b, buffer) in program.buffers.iter().enumerate() {
+            if !matches!(buffer.place, Place::Arena { .. }) {
+                continue;
+            }
+            let uses = || (0..live.len()).filter(|l| program.launches[*l].buffers.contains(&b));
+            if let (Some(from), Some(to)) = (uses().min(), uses().max()) {
+                let elements = dims(&product(&buffer.shape)).unwrap_or(0);
+                let bytes = u64::try_from(elements).unwrap_or(0) * buffer.dtype.size() as u64;
+                live[from..=to].iter_mut().for_each(|l| *l += bytes);
+            }
+        }
+        live
+    }
+
+    /// What a launch does of the graph.
+    fn ops(&self, at: usize) -> Vec<OpAt> {
+        self.program.origins.get(at).map(|o| o.ops.clone()).unwrap_or_default()
+    }
+
+    /// Where a buffer of the plan is during this run; null where it is nowhere.
+    fn address(&self, inputs: &Inputs, buffer: usize) -> *mut u8 {
+        match self.program.buffers[buffer].place {
+            Place::Input(i) => match inputs.slot(i) {
+                Slot::Kept(p) => p.0,
+                Slot::Dense(d) => d.data.pointer(),
+                Slot::Pattern(_) => std::ptr::null_mut(),
+            },
+            Place::Csr { input, part } => match inputs.slot(input) {
+                Slot::Pattern(Some(p)) => part_of(p, part).as_ptr().cast_mut().cast(),
+                _ => std::ptr::null_mut(),
+            },
+            Place::Output(o) => self.outputs[o].data.pointer(),
+            Place::Arena { offset } => self.arena.pointer().wrapping_add(offset),
+        }
+    }
+
+    /// The bytes of a buffer of the plan.
+    fn bytes(&self, inputs: &Inputs, buffer: usize) -> &[u8] {
+        let decl = &self.program.buffers[buffer];
+        let start = self.address(inputs, buffer);
+        let len = extent(&decl.shape, inputs.dims()).unwrap_or(0) * decl.dtype.size();
+        if start.is_null() || len == 0 {
+            return &[];
+        }
+        // SAFETY: the place of a buffer holds its elements (`rebind`), and no launch is under way.
+        unsafe { std::slice::from_raw_parts(start, len) }
+    }
+
+    /// Runs all launches with what a checked run looks at in between; on a fault, what is kept is put back.
+    fn run_checked(&mut self, inputs: &Inputs, store: &mut Store) -> Result<(), RunError> {
+        let Some(mut checked) = self.checked.take() else { return Ok(()) };
+        let result = self.launches_checked(&mut checked, inputs, store);
+        if result.is_err() {
+            checked.take_back(store);
+        }
+        self.checked = Some(checked);
+        result
+    }
+
+    fn launches_checked(
+        &mut self,
+        checked: &mut Checked,
+        inputs: &Inputs,
+        store: &Store,
+    ) -> Result<(), RunError> {
+        let dims = inputs.dims();
+        checked.begin(&self.program, inputs, store, &|b| self.bytes(inputs, b))?;
+        for at in 0..self.steps.len() {
+            checked.launch(&self.program, dims, at, false, &|b| self.bytes(inputs, b))?;
+            match self.profile {
+                Some(_) => self.launch_counted(at),
+                None => self.launch(at),
+            }
+            checked.launch(&self.program, dims, at, true, &|b| self.bytes(inputs, b))?;
+        }
+        Ok(())
     }
 
     /// Settles what depends on the dimensions: lengths are checked, loops and outputs get their sizes.
@@ -197,6 +362,13 @@ impl Machine {
             output.data.reserve(bytes).map_err(memory)?;
             for (size, dim) in output.shape.iter_mut().zip(&decl.shape) {
                 *size = dims.eval(dim).and_then(|v| usize::try_from(v).ok()).unwrap_or(0);
+            }
+        }
+        for table in &self.program.tables {
+            let ids = dims.eval(&table.ids).unwrap_or(0);
+            if dims.eval(&table.rows) == Some(0) && ids > 0 {
+                let (op, span) = (table.at.op, table.at.span.clone());
+                return Err(RunError::NoRow { op, span, ids });
             }
         }
         let spread = self.threads.count() > 1;
@@ -230,43 +402,36 @@ impl Engine for Machine {
         self.program.buffers.iter().any(|b| b.place == place)
     }
 
-    fn run(&mut self, inputs: &Inputs, _: &mut Store, changed: bool) -> Result<(), RunError> {
+    fn run(&mut self, inputs: &Inputs, store: &mut Store, changed: bool) -> Result<(), RunError> {
         if changed || !self.ready {
             self.ready = false;
             self.rebind(inputs.dims())?;
+            if self.profile.is_some() {
+                let costs = self.costs(inputs.dims());
+                self.profile.iter_mut().for_each(|p| p.costs.clone_from(&costs));
+            }
             self.ready = true;
         }
-        for &(entry, buffer) in &self.open {
-            self.pointers[entry] = Address(match self.program.buffers[buffer].place {
-                Place::Input(i) => match inputs.slot(i) {
-                    Slot::Kept(p) => p.0,
-                    Slot::Dense(d) => d.data.pointer(),
-                    Slot::Pattern(_) => continue,
-                },
-                Place::Csr { input, part } => match inputs.slot(input) {
-                    Slot::Pattern(Some(p)) => part_of(p, part).as_ptr().cast_mut().cast(),
-                    _ => continue,
-                },
-                Place::Output(o) => self.outputs[o].data.pointer(),
-                Place::Arena { .. } => continue,
-            });
+        for at in 0..self.open.len() {
+            let (entry, buffer) = self.open[at];
+            self.pointers[entry] = Address(self.address(inputs, buffer));
         }
         let shared = self.steps.iter().any(|s| s.spread);
         if shared {
             self.threads.begin();
         }
-        for at in 0..self.steps.len() {
-            let start = self.profile.is_some().then(Instant::now);
-            self.launch(at);
-            if let (Some(start), Some(profile)) = (start, &mut self.profile) {
-                profile[at].0 += 1;
-                profile[at].1 += start.elapsed();
-            }
+        let mut result = Ok(());
+        if self.checked.is_some() {
+            result = self.run_checked(inputs, store);
+        } else if self.profile.is_some() {
+            (0..self.steps.len()).for_each(|at| self.launch_counted(at));
+        } else {
+            (0..self.steps.len()).for_each(|at| self.launch(at));
         }
         if shared {
             self.threads.end();
         }
-        Ok(())
+        result
     }
 
     fn output(&self, at: usize) -> Option<(&[usize], &[u8])> {
@@ -276,15 +441,60 @@ impl Engine for Machine {
     }
 
     fn set_profile(&mut self, on: bool) {
-        self.profile = on.then(|| vec![Default::default(); self.steps.len()]);
+        let launches = vec![Counted::default(); self.steps.len()];
+        let record = self.profile.take().and_then(|p| p.record);
+        self.profile = on.then_some(Profile { launches, costs: vec![], record });
+        // Costs are worked out with the dimensions.
+        self.ready = false;
+    }
+
+    fn record(&mut self, events: usize) {
+        if self.profile.is_none() {
+            self.set_profile(true);
+        }
+        let threads = self.threads.count();
+        if let Some(profile) = &mut self.profile {
+            profile.record = (events > 0).then(|| {
+                let record = Record::new(events);
+                let clock = Clock::new(record.start, threads);
+                (record, clock)
+            });
+        }
+    }
+
+    fn trace(&self) -> Option<Trace> {
+        let profile = self.profile.as_ref()?;
+        let (record, _) = profile.record.as_ref()?;
+        let live = self.live();
+        let launches = self.steps.iter().enumerate().map(|(at, step)| {
+            let (flops, bytes) = profile.costs.get(at).copied().unwrap_or_default();
+            TracedLaunch {
+                kernel: self.program.kernels[step.kernel].name.clone(),
+                ops: self.ops(at),
+                flops,
+                bytes,
+                live: live[at],
+            }
+        });
+        Some(Trace {
+            program: self.program.name.clone(),
+            start: record.start,
+            launches: launches.collect(),
+            events: record.events.clone(),
+            dropped: record.dropped,
+        })
     }
 
     fn report(&self) -> Report {
         let about = &self.about;
-        let times = self.profile.iter().flatten().zip(&self.steps).map(|((calls, total), step)| LaunchTime {
+        let counted = self.profile.iter().flat_map(|p| &p.launches);
+        let times = counted.zip(&self.steps).enumerate().map(|(at, (counted, step))| LaunchTime {
             name: self.program.kernels[step.kernel].name.clone(),
-            calls: *calls,
-            total: *total,
+            ops: self.ops(at),
+            calls: counted.calls,
+            total: counted.total,
+            flops: counted.flops,
+            bytes: counted.bytes,
         });
         Report {
             program: self.program.name.clone(),
@@ -312,6 +522,19 @@ const AHEAD: i64 = 1 << 30;
 /// The number of elements of a shape; `None` where it is negative or overflows.
 fn extent(shape: &Shape, dims: &Dims) -> Option<usize> {
     shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(dims.eval(d)?).ok()?))
+}
+
+/// Checks, with these values of the program's dims, that each parameter's length fits its buffer, and the buffer
+/// its place.
+pub(crate) fn check_lengths(program: &Program, values: &[i64]) -> Result<(), String> {
+    let dims = Dims::fixed(program.dims.clone(), values);
+    for launch in &program.launches {
+        let kernel = &program.kernels[launch.kernel];
+        let values: Vec<i64> = launch.dims.iter().map(|d| values[*d]).collect();
+        lengths(program, kernel, &launch.buffers, &values, &dims)
+            .map_err(|what| format!("launch of `{}`: {what}", kernel.name))?;
+    }
+    Ok(())
 }
 
 /// Checks that each parameter's length fits its buffer, and the buffer its place.

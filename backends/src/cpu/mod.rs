@@ -8,18 +8,20 @@
 //! run. No operation carries a fast-math flag, so compiled code gives what the nest's interpreter gives but
 //! for the polynomials of `math`, whose errors are stated there.
 
-mod check;
+pub(crate) mod check;
+mod checked;
 mod code;
-mod emit;
+pub(crate) mod emit;
 pub mod isa;
 mod jit;
 pub(crate) mod machine;
 mod math;
-mod object;
-mod sizes;
+pub(crate) mod object;
+pub mod peaks;
+pub(crate) mod sizes;
 mod split;
 mod threads;
-mod vector;
+pub(crate) mod vector;
 
 pub use isa::{ISA_NAMES, Isa};
 pub use jit::{KernelFn, Library, LoadError};

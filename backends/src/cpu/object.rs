@@ -21,7 +21,7 @@ use super::isa::Isa;
 /// registers, folding, and moving what does not change out of loops.
 const PASSES: &str = "function(sroa,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,\
                       loop-mssa(licm),gvn,instcombine<no-verify-fixpoint>,dse,adce,simplifycfg)";
-const LEVEL: OptimizationLevel = OptimizationLevel::Default;
+pub(crate) const LEVEL: OptimizationLevel = OptimizationLevel::Default;
 
 /// Everything but kernel and machine that decides the code: the generator's sources, LLVM, the passes.
 pub(crate) static GENERATOR: LazyLock<String> = LazyLock::new(|| {
@@ -134,7 +134,7 @@ fn compile_group(group: &[&Kernel], isa: &Isa) -> Result<Object, EmitError> {
 }
 
 /// Verifies the module (LLVM ends the process on a broken one) and runs the passes.
-fn optimise(module: &Module, machine: &TargetMachine) -> Result<(), EmitError> {
+pub(crate) fn optimise(module: &Module, machine: &TargetMachine) -> Result<(), EmitError> {
     module.verify()?;
     module.run_passes(PASSES, machine, PassBuilderOptions::create())?;
     Ok(())

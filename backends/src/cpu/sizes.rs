@@ -36,7 +36,7 @@ pub(crate) fn is_free(index: &Index) -> bool {
 }
 
 /// Turns of a loop whose bounds the data decide: a guess.
-const UNKNOWN_TURNS: f64 = 16.0;
+pub(crate) const UNKNOWN_TURNS: f64 = 16.0;
 
 /// About how many instructions statements run: a vector operation counts as one. Decides only whether
 /// threads are worth waking, so it is rough.
@@ -61,7 +61,8 @@ pub(crate) fn work(body: &[Stmt], dims: &[i64]) -> f64 {
     body.iter().map(of).sum()
 }
 
-fn expr(e: &Expr) -> f64 {
+/// About how many instructions an expression is.
+pub(crate) fn expr(e: &Expr) -> f64 {
     match e {
         Expr::Op(_, args) => 1.0 + args.iter().map(expr).sum::<f64>(),
         Expr::Cast(_, x) => 1.0 + expr(x),

@@ -8,7 +8,7 @@ use super::KernelFn;
 use crate::error::CompileError;
 use std::cell::UnsafeCell;
 use std::sync::atomic::{
-    AtomicBool, AtomicU32, AtomicUsize,
+    AtomicBool, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -37,6 +37,35 @@ struct Job {
     dims: *const i64,
     /// One for each thread; the caller's is the first.
     parts: *const Part,
+    /// Where each thread notes when it began and ended; null where nobody asks.
+    clock: *const Clock,
+}
+
+/// When each thread began and ended its part of the last launch.
+pub(crate) struct Clock {
+    start: Instant,
+    /// Nanoseconds since the start.
+    times: Vec<Apart<[AtomicU64; 2]>>,
+}
+
+impl Clock {
+    /// For so many threads; times count from `start`.
+    pub fn new(start: Instant, threads: usize) -> Clock {
+        let times = (0..threads).map(|_| Apart([AtomicU64::new(0), AtomicU64::new(0)])).collect();
+        Clock { start, times }
+    }
+
+    /// Notes the time.
+    pub fn note(&self, thread: usize, end: usize) {
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        // Ordered by the counters of the launch.
+        self.times[thread].0[end].store(now, Relaxed);
+    }
+
+    /// When a thread began and ended.
+    pub fn times(&self, thread: usize) -> [Duration; 2] {
+        [0, 1].map(|end| Duration::from_nanos(self.times[thread].0[end].load(Relaxed)))
+    }
 }
 
 /// Apart from its neighbours by two cache lines, which processors fetch in pairs.
@@ -162,13 +191,20 @@ impl Shared {
 
 impl Job {
     /// # Safety
-    /// As [`KernelFn`]; `parts` has more than `thread` entries.
+    /// As [`KernelFn`]; `parts` has more than `thread` entries, and so has the clock where there is one.
     unsafe fn run(self, thread: usize) {
         // SAFETY: promised by the caller.
         unsafe {
+            let clock = self.clock.as_ref();
+            if let Some(clock) = clock {
+                clock.note(thread, 0);
+            }
             let (lo, hi) = *self.parts.add(thread);
             if lo < hi {
                 (self.function)(self.pointers, self.dims, lo, hi);
+            }
+            if let Some(clock) = clock {
+                clock.note(thread, 1);
             }
         }
     }
@@ -239,9 +275,14 @@ impl Threads {
         pointers: *const *mut u8,
         dims: *const i64,
         parts: &[Part],
+        clock: Option<&Clock>,
     ) {
         assert_eq!(parts.len(), self.count());
-        let job = Job { function, pointers, dims, parts: parts.as_ptr() };
+        let clock = clock.map_or(std::ptr::null(), |clock| {
+            assert_eq!(clock.times.len(), parts.len());
+            std::ptr::from_ref(clock)
+        });
+        let job = Job { function, pointers, dims, parts: parts.as_ptr(), clock };
         if !self.workers.is_empty() {
             // SAFETY: no worker is busy: the last launch was waited for, and `self` is borrowed uniquely.
             unsafe { *self.shared.job.get() = Some(job) };
@@ -289,7 +330,7 @@ mod tests {
         let parts: Vec<Part> = (0..n).map(|t| (len * t / n, len * (t + 1) / n)).collect();
         let pointers = [out.as_mut_ptr().cast::<u8>()];
         // SAFETY: the parts are disjoint parts of the buffer.
-        unsafe { threads.run(add, pointers.as_ptr(), &rest, &parts) }
+        unsafe { threads.run(add, pointers.as_ptr(), &rest, &parts, None) }
     }
 
     #[test]
@@ -333,7 +374,7 @@ mod tests {
                         }
                         let start = Instant::now();
                         // SAFETY: the kernel touches nothing.
-                        unsafe { threads.run(nothing, std::ptr::null(), std::ptr::null(), &parts) };
+                        unsafe { threads.run(nothing, std::ptr::null(), std::ptr::null(), &parts, None) };
                         start.elapsed()
                     })
                     .collect();

@@ -1,7 +1,9 @@
 //! Before a run: everything it uses is there, sizes agree, ids are in range.
 
-use super::{Dense, Inputs, Pointer, Size, Slot, axis, check_sizes, place, position};
-use crate::error::RunError;
+use super::{Dense, Inputs, Pointer, Size, Slot, axis, check_sizes, position};
+use crate::error::{Declared, RunError};
+use crate::memory::Block;
+use crate::options::Ids;
 use crate::store::Store;
 use latentc_ir::array::{Array, Element};
 use latentc_ir::dtype::DType;
@@ -24,7 +26,10 @@ impl Inputs {
                     check_sizes(decl, &self.sizes[at], &self.dims.symbols, array.shape())?;
                 }
                 Slot::Dense(Dense { given: true, .. }) | Slot::Pattern(Some(_)) => {}
-                _ => return Err(RunError::Missing { name: decl.name.clone(), ty: decl.ty.to_string() }),
+                _ => {
+                    let (place, ty) = (Declared::of(decl), decl.ty.to_string());
+                    return Err(RunError::Missing { place, ty });
+                }
             }
         }
         self.each_size(store, Inputs::bind_symbol)?;
@@ -76,9 +81,9 @@ impl Inputs {
                 let decl = &self.decls[at];
                 return Err(RunError::Conflict {
                     dimension: self.dims.symbols[s].name.clone(),
-                    first_place: place(&self.decls[giver]),
+                    first_place: Declared::of(&self.decls[giver]),
                     first,
-                    place: place(decl),
+                    place: Declared::of(decl),
                     axis: axis(decl, i),
                     found,
                 });
@@ -99,7 +104,7 @@ impl Inputs {
             Some(v) => format!("{v} (`{dim}`)"),
             None => format!("`{dim}`, which is too large to compute"),
         };
-        Err(RunError::Size { place: place(decl), axis: axis(decl, i), expected, found })
+        Err(RunError::Size { place: Declared::of(decl), axis: axis(decl, i), expected, found })
     }
 
     fn check_bounds(&mut self, store: &Store) -> Result<(), RunError> {
@@ -111,6 +116,9 @@ impl Inputs {
                 Slot::Dense(d) if d.checked == Some(bound) => continue,
                 Slot::Dense(d) => {
                     let bytes = d.shape.iter().product::<usize>() * ty.dtype.size();
+                    if let Some(raw) = &d.raw {
+                        settle(raw, &mut d.data, bytes, ty.dtype, d.ids, bound);
+                    }
                     let wrong = outside(d.data.slice(bytes), ty.dtype, bound);
                     d.checked = wrong.is_none().then_some(bound);
                     (wrong, d.shape.as_slice())
@@ -124,7 +132,7 @@ impl Inputs {
             };
             if let Some((at, value)) = wrong {
                 return Err(RunError::Bound {
-                    place: place(decl),
+                    place: Declared::of(decl),
                     position: position(shape, at),
                     value,
                     bound,
@@ -135,17 +143,47 @@ impl Inputs {
     }
 }
 
+/// Writes the rows that the numbers given stand for. Those that stand for none stay, and are found.
+fn settle(raw: &Block, data: &mut Block, bytes: usize, dtype: DType, ids: Ids, rows: i64) {
+    fn write<T: Element + Into<i64> + TryFrom<i64>>(
+        raw: &Block,
+        data: &mut Block,
+        n: usize,
+        ids: Ids,
+        rows: i64,
+    ) {
+        for (to, from) in data.slice_mut::<T>(n).iter_mut().zip(raw.slice::<T>(n)) {
+            let row = ids.row((*from).into(), rows).and_then(|r| T::try_from(r).ok());
+            *to = row.unwrap_or(*from);
+        }
+    }
+    let n = bytes / dtype.size();
+    match dtype {
+        DType::I64 => write::<i64>(raw, data, n, ids, rows),
+        DType::I32 => write::<i32>(raw, data, n, ids, rows),
+        DType::I16 => write::<i16>(raw, data, n, ids, rows),
+        DType::I8 => write::<i8>(raw, data, n, ids, rows),
+        DType::U32 => write::<u32>(raw, data, n, ids, rows),
+        DType::U16 => write::<u16>(raw, data, n, ids, rows),
+        DType::U8 => write::<u8>(raw, data, n, ids, rows),
+        // As unsigned numbers beyond the greatest i64 these stand for no row: they stay, and are found.
+        DType::U64 => write::<i64>(raw, data, n, ids, rows),
+        _ => {}
+    }
+}
+
 /// The entry of the store for an input that is kept, of the right type.
 fn entry<'s>(decl: &InputDecl, store: &'s Store) -> Result<&'s Array, RunError> {
     let (Type::Tensor(ty), Some(array)) = (&decl.ty, store.get(&decl.name)) else {
-        return Err(RunError::MissingEntry {
-            name: decl.name.clone(),
-            kind: decl.kind.name(),
-            ty: decl.ty.to_string(),
-        });
+        let (place, ty) = (Declared::of(decl), decl.ty.to_string());
+        return Err(RunError::MissingEntry { place, ty });
     };
     if array.dtype() != ty.dtype {
-        return Err(RunError::ElementType { place: place(decl), expected: ty.dtype, found: array.dtype() });
+        return Err(RunError::ElementType {
+            place: Declared::of(decl),
+            expected: ty.dtype,
+            found: array.dtype(),
+        });
     }
     Ok(array)
 }

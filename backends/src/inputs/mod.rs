@@ -6,8 +6,9 @@
 
 mod bind;
 
-use crate::error::{Axis, CompileError, RunError};
+use crate::error::{Axis, CompileError, Declared, RunError};
 use crate::memory::Block;
+use crate::options::{Ids, Options};
 use crate::report::Memory;
 use latentc_ir::array::{CsrArray, Element};
 use latentc_ir::dim::{Dim, Symbol};
@@ -66,11 +67,21 @@ pub(crate) struct Dense {
     pub data: Block,
     pub shape: Vec<usize>,
     given: bool,
+    /// What happens with row numbers that are none.
+    ids: Ids,
+    /// What was given, where `data` is made of it by a policy on row numbers.
+    raw: Option<Block>,
     /// The bound under which its elements were last found to be.
     checked: Option<i64>,
 }
 
 impl Dims {
+    /// These symbols with these values.
+    pub fn fixed(symbols: Vec<Arc<Symbol>>, values: &[i64]) -> Dims {
+        let values = values.iter().map(|v| Some((*v, usize::MAX))).collect();
+        Dims { before: vec![None; symbols.len()], symbols, values }
+    }
+
     /// The value of each of the program's dimensions; 0 where unbound.
     pub fn value(&self, at: usize) -> i64 {
         self.values[at].map_or(0, |(v, _)| v)
@@ -87,7 +98,13 @@ impl Dims {
 
 impl Inputs {
     /// Checks the declarations. `dims` are the program's.
-    pub fn new(program: &str, dims: &[Arc<Symbol>], decls: Vec<InputDecl>) -> Result<Inputs, CompileError> {
+    pub fn new(
+        program: &str,
+        dims: &[Arc<Symbol>],
+        decls: Vec<InputDecl>,
+        options: &Options,
+    ) -> Result<Inputs, CompileError> {
+        check_policies(&decls, options)?;
         let mut symbols = dims.to_vec();
         let (mut sizes, mut slots) = (vec![], vec![]);
         for (at, decl) in decls.iter().enumerate() {
@@ -105,7 +122,7 @@ impl Inputs {
                 }
             }
             sizes.push(declared.into_iter().map(|d| Size::of(d, &symbols)).collect());
-            slots.push(slot(program, decl)?);
+            slots.push(slot(program, decl, options)?);
         }
         let (values, before) = (vec![None; symbols.len()], vec![None; symbols.len()]);
         Ok(Inputs { decls, sizes, slots, dims: Dims { symbols, values, before } })
@@ -171,7 +188,7 @@ impl Inputs {
         let decl = &self.decls[at];
         let (Type::Tensor(ty), Slot::Dense(slot)) = (&decl.ty, &mut self.slots[at]) else {
             return Err(RunError::Structure {
-                name: name.to_owned(),
+                place: Declared::of(decl),
                 expected: decl.ty.to_string(),
                 found: "a tensor",
             });
@@ -180,15 +197,18 @@ impl Inputs {
         check_sizes(decl, &self.sizes[at], &self.dims.symbols, shape)?;
         if shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s)) != Some(values.len()) {
             return Err(RunError::Length {
-                name: name.to_owned(),
+                place: Declared::of(decl),
                 shape: shape.to_vec(),
                 found: values.len(),
             });
         }
         let bytes = size_of_val(values);
         slot.data.reserve(bytes).map_err(|e| no_memory(decl, e.bytes))?;
-        let target = slot.data.slice_mut::<T>(values.len());
-        target.copy_from_slice(values);
+        slot.data.slice_mut::<T>(values.len()).copy_from_slice(values);
+        if let Some(raw) = &mut slot.raw {
+            raw.reserve(bytes).map_err(|e| no_memory(decl, e.bytes))?;
+            raw.slice_mut::<T>(values.len()).copy_from_slice(values);
+        }
         slot.shape.clear();
         slot.shape.extend_from_slice(shape);
         slot.checked = None;
@@ -199,7 +219,11 @@ impl Inputs {
             // A kernel must never see it.
             slot.given = false;
             let value = slot.data.slice::<u8>(bytes)[wrong];
-            return Err(RunError::Truth { name: name.to_owned(), position: position(shape, wrong), value });
+            return Err(RunError::Truth {
+                place: Declared::of(decl),
+                position: position(shape, wrong),
+                value,
+            });
         }
         Ok(())
     }
@@ -216,7 +240,7 @@ impl Inputs {
         let decl = &self.decls[at];
         let (Type::Csr(ty), Slot::Pattern(slot)) = (&decl.ty, &mut self.slots[at]) else {
             return Err(RunError::Structure {
-                name: name.to_owned(),
+                place: Declared::of(decl),
                 expected: decl.ty.to_string(),
                 found: "a sparse pattern",
             });
@@ -226,7 +250,7 @@ impl Inputs {
         }
         let sizes = [pattern.rows, pattern.cols, pattern.nnz()];
         check_sizes(decl, &self.sizes[at], &self.dims.symbols, &sizes)?;
-        let wrong = |source| RunError::Pattern { name: name.to_owned(), source };
+        let wrong = |source| RunError::Pattern { place: Declared::of(decl), source };
         pattern.validate().map_err(wrong)?;
         if ty.symmetric {
             pattern.check_symmetric().map_err(wrong)?;
@@ -250,8 +274,21 @@ impl Size {
     }
 }
 
+/// Policies are for data inputs that are used as row numbers.
+fn check_policies(decls: &[InputDecl], options: &Options) -> Result<(), CompileError> {
+    for (name, ids) in &options.ids {
+        let decl = decls.iter().find(|d| d.name == *name);
+        let used = |d: &&InputDecl| d.kind == InputKind::Data && d.bound.is_some();
+        if *ids != Ids::Error && decl.filter(used).is_none() {
+            let rows = decls.iter().filter(used).map(|d| d.name.clone()).collect();
+            return Err(CompileError::Ids { name: name.clone(), ids: *ids, rows });
+        }
+    }
+    Ok(())
+}
+
 /// The place of an input, with memory for its greatest size where that is not excessive.
-fn slot(program: &str, decl: &InputDecl) -> Result<Slot, CompileError> {
+fn slot(program: &str, decl: &InputDecl, options: &Options) -> Result<Slot, CompileError> {
     let wrong = |expected| CompileError::Input {
         name: decl.name.clone(),
         kind: decl.kind.name(),
@@ -267,21 +304,14 @@ fn slot(program: &str, decl: &InputDecl) -> Result<Slot, CompileError> {
                 what: format!("input `{}`", decl.name),
                 bytes: e.bytes,
             })?;
-            Ok(Slot::Dense(Dense { data, shape: vec![0; ty.rank()], given: false, checked: None }))
+            let ids = options.ids.get(&decl.name).copied().unwrap_or_default();
+            let raw = (ids != Ids::Error).then(Block::empty);
+            Ok(Slot::Dense(Dense { data, shape: vec![0; ty.rank()], given: false, ids, raw, checked: None }))
         }
         (Type::Tensor(_), _) => Ok(Slot::Kept(Pointer(std::ptr::null_mut()))),
         (Type::Csr(_), InputKind::Data) => Ok(Slot::Pattern(None)),
         (Type::Csr(_), _) => Err(wrong("only dense tensors are kept; make the pattern a data input")),
         (Type::RowSparse(_), _) => Err(wrong("give its ids and its rows as two tensors")),
-    }
-}
-
-/// How messages name an input.
-fn place(decl: &InputDecl) -> String {
-    match decl.kind {
-        InputKind::Data => format!("input `{}`", decl.name),
-        InputKind::Param => format!("parameter `{}`", decl.name),
-        InputKind::State => format!("state `{}`", decl.name),
     }
 }
 
@@ -295,7 +325,7 @@ fn axis(decl: &InputDecl, at: usize) -> Axis {
 }
 
 /// A position among all elements as one along each dimension.
-fn position(shape: &[usize], mut at: usize) -> Vec<usize> {
+pub(crate) fn position(shape: &[usize], mut at: usize) -> Vec<usize> {
     let mut out = vec![0; shape.len()];
     for (o, n) in out.iter_mut().zip(shape).rev() {
         *o = at % n;
@@ -305,14 +335,14 @@ fn position(shape: &[usize], mut at: usize) -> Vec<usize> {
 }
 
 fn no_memory(decl: &InputDecl, bytes: usize) -> RunError {
-    RunError::Memory { place: place(decl), bytes }
+    RunError::Memory { place: Declared::of(decl).to_string(), bytes }
 }
 
 fn check_type(decl: &InputDecl, ty: &TensorType, found: DType) -> Result<(), RunError> {
     if ty.dtype.is_seen_as(found) {
         return Ok(());
     }
-    Err(RunError::ElementType { place: place(decl), expected: ty.dtype, found })
+    Err(RunError::ElementType { place: Declared::of(decl), expected: ty.dtype, found })
 }
 
 /// Sizes against constants and ranges; what depends on other inputs is left to the run.
@@ -327,19 +357,24 @@ fn check_sizes(
             Type::Tensor(t) => shape_text(&t.shape),
             other => other.to_string(),
         };
-        return Err(RunError::Rank { place: place(decl), expected, found: found.to_vec() });
+        return Err(RunError::Rank { place: Declared::of(decl), expected, found: found.to_vec() });
     }
     for (at, (size, &found)) in sizes.iter().zip(found).enumerate() {
         match size {
             Size::Known(c) if i64::try_from(found) != Ok(*c) => {
                 let expected = c.to_string();
-                return Err(RunError::Size { place: place(decl), axis: axis(decl, at), expected, found });
+                return Err(RunError::Size {
+                    place: Declared::of(decl),
+                    axis: axis(decl, at),
+                    expected,
+                    found,
+                });
             }
             Size::Symbol(s)
                 if !i64::try_from(found).is_ok_and(|v| (symbols[*s].lo..=symbols[*s].hi).contains(&v)) =>
             {
                 return Err(RunError::Range {
-                    place: place(decl),
+                    place: Declared::of(decl),
                     axis: axis(decl, at),
                     dimension: symbols[*s].name.clone(),
                     lo: symbols[*s].lo,

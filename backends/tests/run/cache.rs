@@ -8,7 +8,7 @@ use std::time::Instant;
 
 /// Compiles, or not, and checks that what comes out computes the right thing.
 fn report(dir: &Path) -> Report {
-    let options = Options { threads: 2, cache: Cache::Dir(dir.to_owned()) };
+    let options = Options { threads: 2, cache: Cache::Dir(dir.to_owned()), ..Options::default() };
     let mut s = Session::cpu(&program(), &options).unwrap();
     let mut numbers = Numbers::new(10);
     let graph = numbers.graph(50, 60, 300);
@@ -99,7 +99,7 @@ fn equal_kernels_are_compiled_once() {
     other.name = "spmm".to_owned();
     p.kernels.extend([copy, other]);
     p.launches[0].kernel = 4;
-    let s = Session::cpu(&p, &Options { threads: 1, cache: Cache::Off }).unwrap();
+    let s = Session::cpu(&p, &Options { threads: 1, cache: Cache::Off, ..Options::default() }).unwrap();
     let r = s.report();
     let seen: Vec<(&str, usize)> = r.kernels.iter().map(|k| (k.name.as_str(), k.launches)).collect();
     assert_eq!(seen, [("spmm", 1), ("mix", 1), ("gather", 1), ("finish", 1)]);
@@ -119,7 +119,7 @@ fn time_of_a_warm_start() {
     }
     for state in ["cold", "warm", "warm"] {
         let start = Instant::now();
-        let options = Options { threads: 2, cache: Cache::Dir(dir.path().to_owned()) };
+        let options = Options { threads: 2, cache: Cache::Dir(dir.path().to_owned()), ..Options::default() };
         let s = Session::cpu(&p, &options).unwrap();
         println!("{state}: {:?}\n{}", start.elapsed(), s.report());
     }

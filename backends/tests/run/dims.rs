@@ -5,7 +5,8 @@ use latentc_backends::{Cache, Options, Session};
 
 #[test]
 fn sizes_may_change_from_run_to_run() {
-    let mut s = Session::cpu(&program(), &Options { threads: 2, cache: Cache::Off }).unwrap();
+    let mut s =
+        Session::cpu(&program(), &Options { threads: 2, cache: Cache::Off, ..Options::default() }).unwrap();
     s.set("keep", &[], &[0.75f32]).unwrap();
     let mut numbers = Numbers::new(5);
     for (users, items, batch) in [(3, 4, 1), (900, 1100, 3000), (1, 1, 0), (40, 50, 33), (1900, 2100, 2999)] {

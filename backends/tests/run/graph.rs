@@ -43,14 +43,14 @@ pub fn graph() -> Graph {
 
 /// The same program, compiled and interpreted.
 pub fn both() -> [Session; 2] {
-    let options = Options { threads: 2, cache: Cache::Off };
+    let options = Options { threads: 2, cache: Cache::Off, ..Options::default() };
     [Session::cpu(&program(), &options).unwrap(), Session::interp(&graph()).unwrap()]
 }
 
 /// The graph by way of the pipeline.
 fn lowered() -> Session {
     let plan = passes::lower(&graph(), &passes::Options::new(&Target::default())).unwrap();
-    Session::cpu(&plan, &Options { threads: 2, cache: Cache::Off }).unwrap()
+    Session::cpu(&plan, &Options { threads: 2, cache: Cache::Off, ..Options::default() }).unwrap()
 }
 
 #[test]

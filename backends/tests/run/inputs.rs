@@ -2,6 +2,7 @@
 
 use latentc_backends::{Axis, Cache, CompileError, Options, RunError, Session, Store};
 use latentc_ir::array::{Array, CsrArray};
+use latentc_ir::diag::Span;
 use latentc_ir::dim::{Dim, Symbol};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
@@ -22,7 +23,7 @@ fn copy(dtype: DType, plus: i64) -> Kernel {
 }
 
 fn session(p: &Program) -> Result<Session, CompileError> {
-    Session::cpu(p, &Options { threads: 2, cache: Cache::Off })
+    Session::cpu(p, &Options { threads: 2, cache: Cache::Off, ..Options::default() })
 }
 
 fn shape(dims: &[&Dim]) -> Shape {
@@ -38,10 +39,7 @@ fn copies(symbols: &[&Dim], inputs: Vec<InputDecl>, copies: &[Copy]) -> Program 
         dims: symbols.iter().flat_map(|d| d.symbols()).collect(),
         inputs,
         outputs: vec![],
-        buffers: vec![],
-        kernels: vec![],
-        launches: vec![],
-        arena_bytes: 0,
+        ..Program::default()
     };
     for (i, Copy(name, dtype, place, size, dim, plus)) in copies.iter().enumerate() {
         let (name, dtype, shape) = ((*name).to_owned(), *dtype, shape(&[size]));
@@ -56,7 +54,7 @@ fn copies(symbols: &[&Dim], inputs: Vec<InputDecl>, copies: &[Copy]) -> Program 
 }
 
 fn data(name: &str, ty: Type) -> InputDecl {
-    InputDecl { name: name.to_owned(), kind: InputKind::Data, ty, bound: None }
+    InputDecl { name: name.to_owned(), kind: InputKind::Data, ty, bound: None, span: Span::none() }
 }
 
 #[test]

@@ -2,10 +2,12 @@
 #![cfg(feature = "llvm")]
 
 mod cache;
+mod checked;
 mod dims;
 mod graph;
 mod inputs;
 mod plans;
+mod profiled;
 mod refusals;
 mod results;
 mod step;

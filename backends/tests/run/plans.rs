@@ -6,7 +6,7 @@ use latentc_ir::dim::Dim;
 use latentc_ir::plan::{Place, Program};
 
 fn compile(p: &Program) -> Result<Session, CompileError> {
-    Session::cpu(p, &Options { threads: 1, cache: Cache::Off })
+    Session::cpu(p, &Options { threads: 1, cache: Cache::Off, ..Options::default() })
 }
 
 /// The refusal of the program after a change.

@@ -72,7 +72,7 @@ fn ids_out_of_bounds() {
         let e = refusal(move |s, _| s.set("ids", &[3], &ids));
         let RunError::Bound { place, position, value: found, bound } = &e else { panic!("{e}") };
         assert_eq!(
-            (place.as_str(), position.as_slice(), *found, *bound),
+            (place.to_string().as_str(), position.as_slice(), *found, *bound),
             ("input `ids`", [1].as_slice(), value, 30)
         );
     }
@@ -93,7 +93,7 @@ fn what_the_store_lacks() {
         store.remove("x");
         Ok(())
     });
-    assert_eq!(e.to_string(), "the store has no param `x` (f32[nodes, 64]); insert it before the run");
+    assert_eq!(e.to_string(), "the store has no parameter `x` (f32[nodes, 64]); insert it before the run");
     let e = refusal(|_, store| {
         store.insert("count", Array::scalar(0f32));
         Ok(())

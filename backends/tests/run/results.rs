@@ -4,7 +4,7 @@ use crate::step::{Numbers, program, reference};
 use latentc_backends::{Cache, Options, Session, Store};
 
 fn session(threads: usize) -> Session {
-    Session::cpu(&program(), &Options { threads, cache: Cache::Off }).unwrap()
+    Session::cpu(&program(), &Options { threads, cache: Cache::Off, ..Options::default() }).unwrap()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use latentc_backends::Store;
 use latentc_ir::array::{Array, CsrArray};
+use latentc_ir::diag::Span;
 use latentc_ir::dim::{Dim, Symbol};
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::InputKind;
@@ -121,7 +122,8 @@ pub fn program() -> Program {
     let one = Dim::from(1);
     let chunks = batch.ceil_div(CHUNK);
     let f32s = |shape: &[&Dim]| Type::tensor(DType::F32, shape.iter().map(|d| (*d).clone()));
-    let input = |name: &str, kind, ty| InputDecl { name: name.to_owned(), kind, ty, bound: None };
+    let input =
+        |name: &str, kind, ty| InputDecl { name: name.to_owned(), kind, ty, bound: None, span: Span::none() };
     let csr = CsrType { rows: nodes.clone(), cols: nodes.clone(), nnz: nnz.clone(), symmetric: true };
     let inputs = vec![
         input("adj", InputKind::Data, Type::Csr(csr)),
@@ -179,6 +181,7 @@ pub fn program() -> Program {
             launch(3, &[7, 9, 5], &[1]),
         ],
         arena_bytes: arena,
+        ..Program::default()
     }
 }
 

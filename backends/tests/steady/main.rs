@@ -48,7 +48,8 @@ fn warm_runs_allocate_nothing() {
         let mut stores = [numbers.store(4000), numbers.store(11)];
         let ids = numbers.ids(3000, 11);
         let mut expected = stores[0].clone();
-        let mut s = Session::cpu(&program(), &Options { threads, cache: Cache::Off }).unwrap();
+        let mut s =
+            Session::cpu(&program(), &Options { threads, cache: Cache::Off, ..Options::default() }).unwrap();
         s.profile(true);
         let mut sums = [0f32; 40];
         let mut round =

@@ -38,12 +38,15 @@ impl Scope {
                 (seed, step)
             }
         };
-        let stream = {
-            let state = &mut *self.state.borrow_mut();
-            state.draws += 1;
-            state.draws - 1
-        };
+        let stream = self.next_stream();
         Some(([seed, step].map(|o| Tensor { scope: self, value: Some(o), at }), stream))
+    }
+
+    /// The stream of a new draw.
+    pub(crate) fn next_stream(&self) -> u32 {
+        let state = &mut *self.state.borrow_mut();
+        state.draws += 1;
+        state.draws - 1
     }
 
     /// Random numbers in `[0, 1)`, f32, multiples of 2^-24: different at every element, every run and every

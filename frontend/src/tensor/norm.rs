@@ -74,11 +74,13 @@ impl<'g> Tensor<'g> {
         if self.value.is_none() {
             return self;
         }
-        // A stream is taken even at rate 0, so that one rate does not change the draws of others.
-        let Some(([seed, step], stream)) = self.scope.draw(at) else { return self.scope.poisoned(at) };
+        // A stream is taken even at rate 0, so that one rate does not change the draws of others; seed and step
+        // are not, so that a program without draws keeps no state for them.
         if rate == 0.0 {
+            self.scope.next_stream();
             return self;
         }
+        let Some(([seed, step], stream)) = self.scope.draw(at) else { return self.scope.poisoned(at) };
         let op = Dropout { rate: Literal::float(DType::F64, rate), stream };
         self.scope.emit(op, &[self, seed, step], at)
     }

@@ -30,7 +30,7 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(program: &Program, seed: u64, device: Device) -> Machine {
-        let options = Options { threads: 2, cache: Cache::Off };
+        let options = Options { threads: 2, cache: Cache::Off, ..Options::default() };
         let graph = program.graph();
         let outputs = graph.outputs.iter().map(|(n, o)| (n.clone(), graph.tensor(*o).dtype)).collect();
         let session = device.compile(program, &options).unwrap();

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use std::fmt;
 
 /// Why two groups are not one kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// One of them is a kernel of its own.
     Alone,
@@ -235,6 +235,9 @@ fn keeps_rows(graph: &Graph, o: Operand, rows: &Shape) -> bool {
         Op::Permute(p) => p.axes.iter().take(n).copied().eq(0..n),
         Op::Slice(s) => s.axis >= n,
         Op::Pad(p) => p.axis >= n,
+        Op::Reverse(r) => r.axes.iter().all(|a| *a >= n),
+        Op::Windows(w) => n + w.window.axes() <= x.rank(),
+        Op::Spread(s) => n + 2 * s.window.axes() <= x.rank(),
         _ => true,
     }
 }

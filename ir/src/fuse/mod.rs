@@ -51,6 +51,10 @@ pub struct Fusion {
     /// Node, a node of the region that it did not join when it came to it, and why. The region may have
     /// grown since, and the node may have joined it through another.
     pub refusals: Vec<(NodeId, NodeId, Refusal)>,
+    /// Sums of few rows into a table of many, which every reader computes for itself.
+    pub light: FxHashSet<NodeId>,
+    /// Scalings of rows that sparse products apply as they gather.
+    pub prologues: FxHashSet<NodeId>,
 }
 
 /// The greatest width of a row that is kept in local memory.
@@ -59,12 +63,14 @@ pub(crate) const WIDEST_ROW: i64 = 1024;
 /// chunk of the rows has for itself, is at most a quarter of it.
 const LARGEST_MATRIX: i64 = 64 << 10;
 
-/// Divides a graph into regions; every node one of its own unless `together`.
-pub fn fuse(graph: &Graph, together: bool) -> Fusion {
+/// Divides a graph into regions; every node one of its own unless `together`. Values in `keep` are stored also where
+/// no kernel needs them in memory.
+pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion {
     let order = graph.topological();
     let live = live_nodes(graph);
     let prologues = if together { prologues(graph, &live) } else { FxHashSet::default() };
-    let stored = must_be_stored(graph, &live, &prologues);
+    let mut stored = must_be_stored(graph, &live, &prologues);
+    stored.extend(keep.iter().filter(|o| live.contains(&o.node)));
     let mut light: FxHashSet<NodeId> = FxHashSet::default();
     if together {
         light.extend(live.iter().copied().filter(|n| is_light(graph, *n, &stored)));
@@ -118,6 +124,7 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
         groups.push(Some(group));
     }
     let groups: Vec<Group> = groups.into_iter().flatten().collect();
+    (fusion.light, fusion.prologues) = (light.clone(), prologues.clone());
     let sets = Sets { live, stored, light, prologues };
     fusion.regions = match finish(graph, groups, &sets, &order) {
         Some(regions) => regions,
@@ -125,7 +132,8 @@ pub fn fuse(graph: &Graph, together: bool) -> Fusion {
             // Regions that wait for each other: growth should have refused it. Nodes by themselves always
             // have an order.
             fusion.refusals.extend(order.last().map(|n| (*n, *n, Refusal::Cycle)));
-            fuse(graph, false).regions
+            (fusion.light, fusion.prologues) = Default::default();
+            fuse(graph, false, keep).regions
         }
         None => vec![],
     };

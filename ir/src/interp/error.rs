@@ -78,6 +78,18 @@ pub enum InterpError {
         /// What is wrong with it.
         problem: CsrError,
     },
+    /// An id outside the rows that it names.
+    #[error("input `{input}` holds {found} at position {at}; its elements must lie in 0..{bound}")]
+    Bound {
+        /// The input.
+        input: String,
+        /// The first such position, row-major.
+        at: usize,
+        /// What is there.
+        found: i64,
+        /// The bound in this run.
+        bound: i64,
+    },
     /// An op refused its data.
     #[error("{span}: {message} (in `{op}`)")]
     Op {
@@ -88,6 +100,9 @@ pub enum InterpError {
         /// What was wrong with which operand.
         message: String,
     },
+    /// Whoever watched the run ended it.
+    #[error("the run was ended by who watched it")]
+    Ended,
     /// An op gave a result of another type than it infers: a fault of the op.
     #[error("{span}: `{op}` gave a result that is not of its type: {message}; this is a fault of latentc")]
     Result {

@@ -27,6 +27,9 @@ pub struct Evaluation {
     pub dims: Dims,
 }
 
+/// Looks at a node of a run: before its results are there (`None`) and after. An error ends the run.
+pub type Watch<'a> = dyn FnMut(NodeId, &[&Value], Option<&[Value]>, &Dims) -> Result<(), InterpError> + 'a;
+
 /// Runs a graph on named inputs.
 ///
 /// An input that is given is checked against its declared type, and gives the symbols in it their values;
@@ -35,6 +38,18 @@ pub struct Evaluation {
 /// # Errors
 /// Names the input, or the op and its place, and what was wrong.
 pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Evaluation, InterpError> {
+    run_watched(graph, inputs, &mut |_, _, _, _| Ok(()))
+}
+
+/// As [`run`], with a look at every node but the inputs.
+///
+/// # Errors
+/// As [`run`], and those of `watch`.
+pub fn run_watched(
+    graph: &Graph,
+    inputs: &dyn Fn(&str) -> Option<Value>,
+    watch: &mut Watch<'_>,
+) -> Result<Evaluation, InterpError> {
     let (order, mut uses) = needed(graph);
     let mut values: FxHashMap<NodeId, Vec<Value>> = FxHashMap::default();
     let mut given: Vec<(&str, &Type, NodeId, Value)> = vec![];
@@ -53,6 +68,7 @@ pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Eval
         }
     }
     let dims = bind(given.iter().map(|(name, ty, _, value)| (*name, *ty, value)))?;
+    check_ids(graph, &given, &dims)?;
     values.extend(given.into_iter().map(|(_, _, node, value)| (node, vec![value])));
     let size_of = |symbol: &str| dims.get(symbol).copied();
     for node in order {
@@ -61,6 +77,7 @@ pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Eval
         }
         let n = graph.node(node);
         let operands: Vec<&Value> = n.operands.iter().map(|o| result(&values, *o)).collect();
+        watch(node, &operands, None, &dims)?;
         let results = n.op.def().eval(&operands, &n.types, &size_of).map_err(|message| InterpError::Op {
             op: n.op.def().name(),
             span: n.span.clone(),
@@ -71,6 +88,7 @@ pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Eval
                 return Err(InterpError::Result { op: n.op.def().name(), span: n.span.clone(), message });
             }
         }
+        watch(node, &operands, Some(&results), &dims)?;
         values.insert(node, results);
         for o in &n.operands {
             if let Some(left) = uses.get_mut(&o.node) {
@@ -85,6 +103,23 @@ pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Eval
         list.iter().map(|(name, o)| (name.clone(), result(&values, *o).clone())).collect()
     };
     Ok(Evaluation { outputs: named(&graph.outputs), updates: named(&graph.updates), dims })
+}
+
+/// Ids that are inputs lie within the rows that they name. Those that a program computes are brought to the
+/// nearest row by the ops that read them.
+fn check_ids(graph: &Graph, given: &[(&str, &Type, NodeId, Value)], dims: &Dims) -> Result<(), InterpError> {
+    let bounds = crate::plan::bounds::bounds(graph);
+    for (name, _, node, value) in given {
+        let (Some(bound), Value::Tensor(ids)) = (bounds.get(node), value) else { continue };
+        // A bound too large to compute forbids nothing.
+        let bound = bound.eval(&|symbol| dims.get(symbol).copied()).unwrap_or(i64::MAX);
+        let outside = |at: &usize| !(0..bound).contains(&ids.get(*at).as_i64());
+        if let Some(at) = (0..ids.len()).find(outside) {
+            let (input, found) = ((*name).to_owned(), ids.get(at).as_i64());
+            return Err(InterpError::Bound { input, at, found, bound });
+        }
+    }
+    Ok(())
 }
 
 /// The nodes that results need, producers first, and how often the results of each are used.

@@ -4,12 +4,13 @@
 //! ops of the region (and through free ops such as broadcasts, whoever uses them) down to loads of buffers
 //! and to values that the kernel has staged in local memory.
 
-use super::{Arg, Call, Job, LowerError, Target, is_inlined};
+use super::schedule::Divide;
+use super::{Arg, Call, Job, LowerError, Schedule, Target, is_inlined};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::nest::build::{KernelBuilder, load};
-use crate::nest::{AxisKind, BufId, Expr, Index, Space, Stmt};
+use crate::nest::{AxisKind, BufId, Expr, Index, Space, Split, Stmt};
 use crate::plan::CsrPart;
 use crate::types::{Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -42,6 +43,7 @@ pub(super) struct Row {
 pub(super) struct Cx<'a> {
     pub graph: &'a Graph,
     pub target: &'a Target,
+    pub schedule: Schedule,
     pub k: KernelBuilder,
     /// The nodes that this kernel computes.
     pub members: &'a FxHashSet<NodeId>,
@@ -64,6 +66,7 @@ impl<'a> Cx<'a> {
         Cx {
             graph: job.graph,
             target: job.target,
+            schedule: job.schedule,
             k: KernelBuilder::new(name),
             members: job.members,
             stored: job.stored,
@@ -187,6 +190,14 @@ impl<'a> Cx<'a> {
             self.k.push(Stmt::For { var, lo, hi, step, kind, body });
         }
         r
+    }
+
+    /// The kind of the kernel's outer loop, of which this is the usual division.
+    pub fn divide(&self, usual: Split) -> AxisKind {
+        match self.schedule.split {
+            Some(Divide::Serial) => AxisKind::Serial,
+            _ => AxisKind::Parallel(usual),
+        }
     }
 
     /// Names a value, so that it is computed once.

@@ -9,9 +9,6 @@ use crate::ops::{Class, Op};
 use crate::types::{Shape, product};
 use rustc_hash::FxHashSet;
 
-/// Elements of a chunk, the unit of parallel work.
-const CHUNK: i64 = 4096;
-
 /// Scalars, one after the other.
 pub(super) fn scalars(job: &Job) -> Result<Lowered, LowerError> {
     let mut cx = job.cx("");
@@ -104,14 +101,15 @@ pub(super) fn elements(
         cx.row = Some(Row { index: index.clone(), flat: i, in_tile: Index::Const(0), shape: shape.to_vec() });
         body(cx, &index)
     };
-    if let Some(n) = count.filter(|n| *n <= CHUNK / 4) {
+    let chunk = cx.schedule.of(cx.schedule.chunk);
+    if let Some(n) = count.filter(|n| *n <= chunk / 4) {
         return cx.loop_("i", (Index::Const(0), Index::Const(n)), 1, wide, each);
     }
-    let chunks = (total.clone() + (CHUNK - 1)).floor_div(CHUNK);
-    let parallel = AxisKind::Parallel(Split::Even);
+    let chunks = (total.clone() + (chunk - 1)).floor_div(chunk);
+    let parallel = cx.divide(Split::Even);
     cx.loop_("c", (Index::Const(0), chunks), 1, parallel, |cx, c| {
-        let lo = c * CHUNK;
-        let hi = (lo.clone() + CHUNK).min(total);
+        let lo = c * chunk;
+        let hi = (lo.clone() + chunk).min(total);
         cx.loop_("i", (lo, hi), 1, wide, each)
     })
 }

@@ -10,10 +10,13 @@ mod flat;
 mod levels;
 mod products;
 mod rows;
+pub mod schedule;
 mod single;
+mod sort;
 mod stage;
 mod update;
 mod value;
+mod windows;
 
 use crate::dim::Dim;
 use crate::dtype::DType;
@@ -24,6 +27,8 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use schedule::Form;
+pub use schedule::{Schedule, Schedules};
 pub use value::is_free;
 
 /// What lowering knows of the machine.
@@ -104,36 +109,76 @@ impl Library for NoLibrary {
     }
 }
 
+/// For whom and with what kernels are written.
+#[derive(Clone, Copy)]
+pub struct How<'a> {
+    /// The machine.
+    pub target: &'a Target,
+    /// Kernels made by hand.
+    pub library: &'a dyn Library,
+    /// Decisions that replace the usual ones.
+    pub schedules: &'a Schedules,
+    /// Whether the plan is to be checked as it runs.
+    pub checked: bool,
+}
+
 /// Writes the kernels of a region. `stored` are the values that regions store, of which none is computed again
-/// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take.
+/// by a region that only reads it; `in_place` maps values to the inputs whose buffers they take. Gives what was decided,
+/// too.
 pub fn lower(
     graph: &Graph,
     region: &Region,
     name: &str,
-    target: &Target,
-    library: &dyn Library,
+    options: &How,
     stored: &FxHashSet<Operand>,
     in_place: &FxHashMap<Operand, Operand>,
-) -> Result<Lowered, LowerError> {
+) -> Result<(Lowered, Schedule), LowerError> {
     let members: FxHashSet<NodeId> = region.nodes.iter().copied().collect();
-    let job = Job { graph, region, name, target, members: &members, stored, in_place };
-    let lowered = match &region.kind {
-        Kind::Single => match library.claim(graph, region.nodes[0], name, target) {
-            Some(mut claimed) => {
-                for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
-                    if let Arg::Value(o) = arg {
-                        *o = in_place.get(o).copied().unwrap_or(*o);
-                    }
-                }
-                Ok(claimed)
-            }
-            None => single::lower(&job),
-        },
-        Kind::Scalars => flat::scalars(&job),
-        Kind::Rows(_) if flat::is_flat(&job) => flat::lower(&job),
-        Kind::Rows(rows) => rows::lower(&job, rows),
+    let target = options.target;
+    let schedule = Schedule::new(Form::Scalars);
+    let job = Job { graph, region, name, target, schedule, members: &members, stored, in_place };
+    let named =
+        |e: LowerError| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e };
+    let claim = |target: &Target| match region.kind {
+        Kind::Single => options.library.claim(graph, region.nodes[0], name, target),
+        _ => None,
     };
-    lowered.map_err(|e| if e.kernel.is_empty() { LowerError { kernel: name.to_owned(), ..e } } else { e })
+    // What is to be written, and the usual decisions about it.
+    let mut claimed = claim(target);
+    let mut plan = None;
+    let usual = match &region.kind {
+        Kind::Scalars => schedule,
+        Kind::Single if claimed.is_some() => schedule::library(target),
+        Kind::Single => schedule::single(target, matches!(graph.node(region.nodes[0]).op, Op::Matmul(_))),
+        Kind::Rows(_) if flat::is_flat(&job) => schedule::flat(target),
+        Kind::Rows(rows) => {
+            let made = plan.insert(rows::plan(&job, rows).map_err(named)?);
+            schedule::rows(target, &made.about(&job))
+        }
+    };
+    let schedule = options.schedules.choose(name, usual)?;
+    let target = &schedule.target(target);
+    if claimed.is_some() && schedule != usual {
+        let what = "its schedule: no kernel made by hand takes it";
+        claimed = claim(target);
+        claimed.as_ref().ok_or_else(|| LowerError { kernel: name.to_owned(), what: what.to_owned() })?;
+    }
+    let job = Job { target, schedule, ..job };
+    let lowered = match (&region.kind, claimed, plan) {
+        (Kind::Single, Some(mut claimed), _) => {
+            for arg in claimed.calls.iter_mut().flat_map(|c| &mut c.args) {
+                if let Arg::Value(o) = arg {
+                    *o = in_place.get(o).copied().unwrap_or(*o);
+                }
+            }
+            Ok(claimed)
+        }
+        (Kind::Single, ..) => single::lower(&job),
+        (Kind::Scalars, ..) => flat::scalars(&job),
+        (Kind::Rows(_), _, Some(plan)) => rows::lower(&job, plan),
+        (Kind::Rows(_), ..) => flat::lower(&job),
+    };
+    Ok((lowered.map_err(named)?, schedule))
 }
 
 /// One region on its way to kernels.
@@ -142,7 +187,9 @@ struct Job<'a> {
     graph: &'a Graph,
     region: &'a Region,
     name: &'a str,
+    /// The machine, with what was decided in place of what it has.
     target: &'a Target,
+    schedule: Schedule,
     members: &'a FxHashSet<NodeId>,
     stored: &'a FxHashSet<Operand>,
     in_place: &'a FxHashMap<Operand, Operand>,

@@ -42,7 +42,9 @@ pub(super) fn product(
     let depth = cx.dim(&depth);
     let b = cx.buffer(operands[1], Space::In)?;
     let lanes = i64::from(cx.target.lanes);
-    let widest = (i64::from(cx.target.registers) * 3 / 4 / tile).max(1) * lanes;
+    // Rows that are left over are taken one by one, with as many sums in registers.
+    let together = if tile == plan.tile { 1 } else { plan.tile / tile };
+    let widest = cx.schedule.of(cx.schedule.panel) * together * lanes;
     let n = s.width;
     for p0 in (0..n).step_by(widest as usize) {
         let panel = widest.min(n - p0);

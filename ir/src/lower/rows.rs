@@ -15,6 +15,7 @@
 
 use super::cx::{Cx, Row};
 use super::levels::{Member, Role, members};
+use super::schedule::{self, Divide, Rows};
 use super::value::{as_type, sum_type};
 use super::{Arg, Job, LowerError, Lowered, stage};
 use crate::dim::Dim;
@@ -26,13 +27,6 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use crate::scalar::ReduceOp;
 use crate::types::{Shape, product};
-
-/// Chunks that a sum over rows is divided into, at most.
-const CHUNKS: i64 = 64;
-/// Rows of such a chunk, at least.
-const ROWS_A_CHUNK: i64 = 32;
-/// Tiles of a chunk where nothing is summed over rows.
-const TILES_A_CHUNK: i64 = 8;
 
 /// A result of the whole kernel: a sum over rows.
 pub(super) struct Sink {
@@ -59,40 +53,56 @@ pub(super) struct Plan {
     pub sinks: Vec<Sink>,
 }
 
-pub(super) fn lower(job: &Job, rows: &Shape) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("");
+/// What a region does, before anything is decided about how.
+pub(super) fn plan(job: &Job, rows: &Shape) -> Result<Plan, LowerError> {
     let members = members(job, rows.len())?;
     let after = |m: &Member| m.level + usize::from(matches!(m.role, Role::RowReduce | Role::Product));
     let levels = members.iter().map(after).max().unwrap_or(0) + 1;
-    let tile = tile_rows(job, &members);
-    let count = product(rows);
-    let any_sum = members.iter().any(|m| matches!(m.role, Role::SumRows | Role::OuterProduct));
+    Ok(Plan { rows: rows.clone(), members, levels, tile: 1, sinks: vec![] })
+}
 
-    // Rows of a chunk: a whole number of tiles, from the greatest number of rows there can be.
-    let tiles = (count.upper().max(1) + tile - 1) / tile;
-    let chunk = match any_sum {
-        true => tile * ((tiles + CHUNKS - 1) / CHUNKS).max((ROWS_A_CHUNK + tile - 1) / tile),
-        false if tile > 1 => tile * TILES_A_CHUNK.min(tiles),
-        false => 1,
-    };
+impl Plan {
+    /// What its schedule depends on.
+    pub fn about(&self, job: &Job) -> Rows {
+        let any = |roles: &[Role]| self.members.iter().any(|m| roles.contains(&m.role));
+        let width = |m: &Member| m.width.as_ref().and_then(Dim::as_const).unwrap_or(64);
+        Rows {
+            products: self.members.iter().filter(|m| m.role == Role::Product).map(width).collect(),
+            outer: any(&[Role::OuterProduct]),
+            sums: any(&[Role::SumRows, Role::OuterProduct]),
+            entries: any(&[Role::Edges]),
+            prefix: job.region.nodes.iter().any(|n| matches!(job.graph.node(*n).op, Op::Spmm(_))),
+            rows: product(&self.rows).upper(),
+        }
+    }
+}
+
+pub(super) fn lower(job: &Job, mut plan: Plan) -> Result<Lowered, LowerError> {
+    let schedule = job.schedule;
+    let mut cx = job.cx("");
+    let about = plan.about(job);
+    if let Some(what) = schedule::too_many_chunks(&about, &schedule) {
+        return Err(cx.fault(what));
+    }
+    let tile = schedule.of(schedule.tile);
+    let chunk = schedule.of(schedule.chunk);
+    plan.tile = tile;
+    let count = product(&plan.rows);
     let chunks = count.ceil_div(chunk);
 
     let mut lowered = Lowered::default();
-    let mut plan = Plan { rows: rows.clone(), members, levels, tile, sinks: vec![] };
     let end = cx.dim(&count);
     let split = split(&mut cx, job, chunk);
     stage::declare(&mut cx, &mut plan)?;
-    if !any_sum && tile == 1 {
-        cx.loop_("r", (Index::Const(0), end), 1, AxisKind::Parallel(split), |cx, r| {
-            stage::tile(cx, &plan, r, 1)
-        })?;
+    if !about.sums && chunk == 1 {
+        cx.loop_("r", (Index::Const(0), end), 1, split, |cx, r| stage::tile(cx, &plan, r, 1))?;
         lowered.calls.push(cx.finish());
         return Ok(lowered);
     }
 
     sinks(&mut cx, &mut plan, &mut lowered, &chunks)?;
     let turns = cx.dim(&chunks);
-    cx.loop_("c", (Index::Const(0), turns), 1, AxisKind::Parallel(split), |cx, c| {
+    cx.loop_("c", (Index::Const(0), turns), 1, split, |cx, c| {
         for s in &plan.sinks {
             cx.k.fill(s.acc, s.op.identity(s.dtype));
         }
@@ -126,27 +136,11 @@ pub(super) fn lower(job: &Job, rows: &Shape) -> Result<Lowered, LowerError> {
     Ok(lowered)
 }
 
-/// Rows worked on together: as many as keep the accumulators of the widest product in registers.
-fn tile_rows(job: &Job, members: &[Member]) -> i64 {
-    let lanes = i64::from(job.target.lanes);
-    let mut tile = 1;
-    for m in members {
-        match m.role {
-            Role::Product => {
-                let n = m.width.as_ref().and_then(Dim::as_const).unwrap_or(64).clamp(1, lanes * 4);
-                let vectors = (n + lanes - 1) / lanes;
-                let accumulators = i64::from(job.target.registers) * 3 / 4;
-                tile = tile.max((accumulators / vectors).clamp(1, 8));
-            }
-            Role::OuterProduct => tile = tile.max(6),
-            _ => {}
-        }
+/// By the rows' entries where that was decided.
+fn split(cx: &mut Cx, job: &Job, chunk: i64) -> AxisKind {
+    if cx.schedule.split != Some(Divide::Entries) {
+        return cx.divide(Split::Even);
     }
-    tile
-}
-
-/// By entries where the kernel walks a sparse pattern, else evenly.
-fn split(cx: &mut Cx, job: &Job, chunk: i64) -> Split {
     for n in &job.region.nodes {
         let node = job.graph.node(*n);
         let prefix = match &node.op {
@@ -156,9 +150,9 @@ fn split(cx: &mut Cx, job: &Job, chunk: i64) -> Split {
             }
             _ => continue,
         };
-        return Split::ByPrefix { prefix, rows_per_iteration: chunk as u32 };
+        return cx.divide(Split::ByPrefix { prefix, rows_per_iteration: chunk as u32 });
     }
-    Split::Even
+    cx.divide(Split::Even)
 }
 
 /// Declares the accumulators and temporaries of the sums over rows.
@@ -191,7 +185,7 @@ fn combine(job: &Job, s: &Sink, chunks: &Dim, i: usize) -> Result<super::Call, L
     let out = cx.buffer(s.value, Space::Out)?;
     let acc = cx.k.buffer("acc", s.dtype, wide, Space::Register);
     let turns = cx.dim(chunks);
-    let kind = AxisKind::Parallel(Split::Even);
+    let kind = cx.divide(Split::Even);
     cx.loop_("b", (Index::Const(0), Index::Const(s.len / wide)), 1, kind, |cx, b| {
         cx.k.fill(acc, s.op.identity(s.dtype));
         let vector = AxisKind::Vector(wide as u32);

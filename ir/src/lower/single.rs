@@ -20,6 +20,8 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
         Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
         Op::Concat(c) => concat(job, out, c.axis),
         Op::IndexUpdate(u) => super::update::lower(job, out, u.op),
+        Op::Sort(s) => super::sort::lower(job, out, s.descending, None),
+        Op::TopK(t) => super::sort::lower(job, out, true, Some(t.k)),
         Op::Sddmm(_) => sddmm(job, out),
         Op::Segments(_) => segments(job, out),
         Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => sparse(job, out),
@@ -102,7 +104,7 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
     let depth = cx.dim(&depth);
     let dtype = cx.dtype(out);
     let lanes = i64::from(cx.target.lanes);
-    let panel = lanes * 4;
+    let panel = lanes * job.schedule.of(job.schedule.panel);
     let sum = sum_type(dtype);
     let acc = cx.k.buffer("acc", sum, panel, Space::Register);
     let one = cx.k.buffer("one", sum, 1, Space::Register);

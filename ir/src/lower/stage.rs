@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 /// Elements of a row that a sparse sum takes at once: so few that loops along them are written out, as the
 /// positions of registers must be known (see [`row_loop`]).
 fn panel_of(cx: &Cx) -> i64 {
-    i64::from(cx.target.lanes) * 16
+    i64::from(cx.target.lanes) * cx.schedule.of(cx.schedule.columns)
 }
 
 /// Declares the local buffers of what is kept, and of reductions where rows are tiled.

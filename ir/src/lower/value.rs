@@ -25,6 +25,9 @@ pub fn is_free(op: &Op) -> bool {
         | Op::Permute(_)
         | Op::Slice(_)
         | Op::Pad(_)
+        | Op::Reverse(_)
+        | Op::Windows(_)
+        | Op::Spread(_)
         | Op::CsrDegree(_)
         | Op::Size(_)
         | Op::RowSparse(_)
@@ -111,6 +114,17 @@ impl Cx<'_> {
                 let x = self.value(operands[0], &inner)?;
                 Expr::Op(ScalarOp::Select, vec![inside, x, Expr::Lit(p.value)])
             }
+            Op::Reverse(r) => {
+                let (axes, shape) = (r.axes.clone(), self.graph.shape_of(o));
+                let mut inner = at.to_vec();
+                for a in axes {
+                    let size = self.dim(&shape[a]);
+                    inner[a] = size - 1 - at[a].clone();
+                }
+                return self.value(operands[0], &inner);
+            }
+            Op::Windows(w) => self.windows(&w.window, w.value, operands[0], at)?,
+            Op::Spread(s) => self.spread(&s.window, operands[0], at)?,
             Op::Random(r) => {
                 let shape = r.shape.clone();
                 let index = self.linear(&shape, at);

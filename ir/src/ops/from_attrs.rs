@@ -68,6 +68,18 @@ impl Given {
         self.take(name, "a list of axes", |a| ints_of(a)?.into_iter().map(read).collect())
     }
 
+    fn window(&mut self) -> Result<windows::Window, Diag> {
+        let mut list =
+            |name| self.take(name, "a list of integers", |a| ints_of(a).map(windows::Extents::from_vec));
+        Ok(windows::Window {
+            kernel: list("kernel")?,
+            stride: list("stride")?,
+            dilation: list("dilation")?,
+            before: list("before")?,
+            after: list("after")?,
+        })
+    }
+
     fn dims(&mut self, name: &'static str) -> Result<Shape, Diag> {
         self.take(name, "a list of sizes", |a| match a {
             Attr::Dims(d) => Some(d.iter().cloned().collect()),
@@ -203,6 +215,10 @@ rows! {
         let [before, after] = a.sizes("sizes")?;
         pad::Pad { axis, before, after, value: a.literal("value")? }
     };
+    Reverse = "reverse" |a| reverse::Reverse { axes: a.axes("axes")? };
+    Windows = "windows" |a| windows::Windows { window: a.window()?, value: a.literal("value")? };
+    Spread = "spread" |a| spread::Spread { window: a.window()?, shape: a.dims("shape")? };
+    Fold = "fold" |a| fold::Fold { window: a.window()?, shape: a.dims("shape")? };
     Reduce = "reduce" |a| reduce::Reduce {
         op: a.word("op", "`sum`, `prod`, `max` or `min`", ReduceOp::parse)?,
         axes: a.axes("axes")?,
@@ -213,6 +229,12 @@ rows! {
             <[bool; 2]>::try_from(flags?).ok()
         })?;
         matmul::Matmul { transpose_a, transpose_b }
+    };
+    Conv = "conv" |a| conv::Conv { window: a.window()?, groups: a.int("groups")? };
+    ConvTranspose = "conv_transpose" |a| conv_transpose::ConvTranspose {
+        window: a.window()?,
+        groups: a.int("groups")?,
+        shape: a.dims("shape")?,
     };
     GatherRows = "gather_rows" |_a| gather_rows::GatherRows;
     Index = "index" |_a| index::Index;
@@ -240,6 +262,7 @@ rows! {
     SpmmRows = "spmm_rows" |a| spmm_rows::SpmmRows { transpose: a.flag("transpose")? };
     Sddmm = "sddmm" |_a| sddmm::Sddmm;
     CsrDegree = "csr_degree" |a| csr_degree::CsrDegree { transpose: a.flag("transpose")? };
+    Sort = "sort" |a| sort::Sort { descending: a.flag("descending")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };
     ScoreTopK = "score_top_k" |a| score_top_k::ScoreTopK { k: a.count("k")? };
     Dropout = "dropout" |a| dropout::Dropout {

@@ -39,7 +39,7 @@ impl OpDef for GatherRows {
         _: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
         let (table, ids) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
-        let rows = values::ids("gather_rows", 1, ids, table.shape()[0])?;
+        let rows = values::rows_near("gather_rows", 1, ids, table.shape()[0])?;
         Ok(vec![Value::Tensor(values::rows(table, &rows, ids.shape()))])
     }
 

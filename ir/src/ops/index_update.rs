@@ -37,6 +37,9 @@ impl OpDef for IndexUpdate {
         if u.dtype != x.dtype {
             return Err(format!("`index_update` of {} by {}; give values of one type", x.dtype, u.dtype));
         }
+        if self.op.is_some() {
+            not_storage("index_update", x)?;
+        }
         if x.dtype == DType::Bool && matches!(self.op, Some(ReduceOp::Sum | ReduceOp::Prod)) {
             return Err("`index_update` adds and multiplies numbers, bool found".to_owned());
         }
@@ -76,37 +79,28 @@ impl OpDef for IndexUpdate {
         let Some(dy) = cx.gradient(0) else { return Ok(gradients) };
         let graph = &mut *cx.graph;
         let (x, u, y) = (cx.operands[0], cx.operands[last], cx.results[0]);
-        let coordinates = &cx.operands[1..last];
-        let read = |graph: &mut Graph, from: Operand| {
-            let operands: Vec<Operand> = std::iter::once(from).chain(coordinates.iter().copied()).collect();
-            graph.emit(Index, &operands)
-        };
-        let written = |graph: &mut Graph, op, to: Operand, by: Operand| {
-            let mut operands: Vec<Operand> = std::iter::once(to).chain(coordinates.iter().copied()).collect();
-            operands.push(by);
-            graph.emit(IndexUpdate { op }, &operands)
-        };
+        let at = &cx.operands[1..last];
         let (dx, du) = match self.op {
-            Some(ReduceOp::Sum) => (dy, read(graph, dy)),
+            Some(ReduceOp::Sum) => (dy, read(graph, dy, at)),
             None => {
                 let zero = graph.fill_like(u, 0.0);
-                let dx = written(graph, None, dy, zero);
-                let du = read(graph, dy);
-                let stays = stays(graph, x, coordinates, &read, &written);
-                let axes = (0..graph.shape_of(coordinates[0]).len()).collect();
+                let dx = written(graph, None, dy, at, zero);
+                let du = read(graph, dy, at);
+                let stays = stays(graph, x, at);
+                let axes = (0..graph.shape_of(at[0]).len()).collect();
                 let stays = graph.broadcast(stays, graph.shape_of(u), axes);
                 (dx, graph.map(ScalarOp::Select, &[stays, du, zero]))
             }
             Some(ReduceOp::Max | ReduceOp::Min) => {
                 let dtype = graph.dtype_of(x);
                 let whole = graph.map(ScalarOp::Eq, &[x, y]);
-                let extreme = read(graph, y);
+                let extreme = read(graph, y, at);
                 let part = graph.map(ScalarOp::Eq, &[u, extreme]);
                 let (own, others) = (graph.cast(whole, dtype), graph.cast(part, dtype));
-                let count = written(graph, Some(ReduceOp::Sum), own, others);
+                let count = written(graph, Some(ReduceOp::Sum), own, at, others);
                 let share = graph.map(ScalarOp::Div, &[dy, count]);
                 let (zero_x, zero_u) = (graph.fill_like(x, 0.0), graph.fill_like(u, 0.0));
-                let share_u = read(graph, share);
+                let share_u = read(graph, share, at);
                 let dx = graph.map(ScalarOp::Select, &[whole, share, zero_x]);
                 (dx, graph.map(ScalarOp::Select, &[part, share_u, zero_u]))
             }
@@ -133,21 +127,25 @@ impl OpDef for IndexUpdate {
     }
 }
 
+/// What stands at coordinates.
+fn read(graph: &mut Graph, from: Operand, at: &[Operand]) -> Operand {
+    graph.emit(Index, &[&[from], at].concat())
+}
+
+/// A value with others written at coordinates.
+fn written(graph: &mut Graph, op: Option<ReduceOp>, to: Operand, at: &[Operand], by: Operand) -> Operand {
+    graph.emit(IndexUpdate { op }, &[&[to], at, &[by]].concat())
+}
+
 /// Which blocks no later one takes the place of: each writes its number where it stands and finds it there again.
-fn stays(
-    graph: &mut Graph,
-    x: Operand,
-    coordinates: &[Operand],
-    read: &dyn Fn(&mut Graph, Operand) -> Operand,
-    written: &dyn Fn(&mut Graph, Option<ReduceOp>, Operand, Operand) -> Operand,
-) -> Operand {
-    let shape = graph.shape_of(coordinates[0]);
+fn stays(graph: &mut Graph, x: Operand, at: &[Operand]) -> Operand {
+    let shape = graph.shape_of(at[0]);
     let count = crate::types::product(&shape);
     let numbers = graph.iota(Shape::from_iter([count]), 0, DType::I32);
     let numbers = graph.reshape(numbers, shape);
-    let indexed = graph.shape_of(x).into_iter().take(coordinates.len());
+    let indexed = graph.shape_of(x).into_iter().take(at.len());
     let none = graph.fill(Literal::int(DType::I32, -1), indexed);
-    let whose = written(graph, None, none, numbers);
-    let whose = read(graph, whose);
+    let whose = written(graph, None, none, at, numbers);
+    let whose = read(graph, whose, at);
     graph.map(ScalarOp::Eq, &[whose, numbers])
 }

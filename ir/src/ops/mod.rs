@@ -16,10 +16,13 @@ use std::fmt;
 pub mod broadcast;
 pub mod cast;
 pub mod concat;
+pub mod conv;
+pub mod conv_transpose;
 pub mod csr_degree;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
+pub mod fold;
 pub(crate) mod from_attrs;
 pub mod gather_rows;
 pub mod index;
@@ -33,6 +36,7 @@ pub mod permute;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
+pub mod reverse;
 pub mod row_sparse;
 pub mod scatter_rows;
 pub mod score_top_k;
@@ -42,10 +46,13 @@ pub mod segments;
 pub mod size;
 pub mod slice;
 pub mod softmax;
+pub mod sort;
 pub mod spmm;
 pub mod spmm_rows;
+pub mod spread;
 pub mod top_k;
 mod values;
+pub mod windows;
 
 /// Types of the results of a node.
 pub type Types = SmallVec<[Type; 1]>;
@@ -186,6 +193,18 @@ impl Vjp<'_> {
         self.gradients[result].map(|dy| self.graph.densify(dy))
     }
 
+    /// The derivative of the body of a composite op.
+    pub fn through_body(&mut self, op: &dyn OpDef) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let refused = |d: crate::diag::Diag| Nondifferentiable(d.notes.first().cloned().unwrap_or(d.message));
+        let seeds: Vec<Option<Operand>> = (0..self.results.len()).map(|i| self.gradient(i)).collect();
+        let Some(body) = op.body(self.graph, self.operands) else {
+            return Ok(vec![None; self.operands.len()]);
+        };
+        let outer: Vec<(Operand, Operand)> =
+            body.map_err(refused)?.into_iter().zip(seeds).filter_map(|(o, g)| Some((o, g?))).collect();
+        crate::grad::pull_back(self.graph, &outer, self.operands).map_err(refused)
+    }
+
     /// A linear map of the gradient of a result. One that is the same for every row (`rowwise`) acts on the
     /// listed rows alone of a row-sparse gradient; before any other the gradient is made dense.
     pub fn pull(
@@ -244,8 +263,14 @@ registry! {
     slice::Slice,
     concat::Concat,
     pad::Pad,
+    reverse::Reverse,
+    windows::Windows,
+    spread::Spread,
+    fold::Fold,
     reduce::Reduce,
     matmul::Matmul,
+    conv::Conv,
+    conv_transpose::ConvTranspose,
     gather_rows::GatherRows,
     index::Index,
     index_update::IndexUpdate,
@@ -259,6 +284,7 @@ registry! {
     sddmm::Sddmm,
     csr_degree::CsrDegree,
     top_k::TopK,
+    sort::Sort,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,

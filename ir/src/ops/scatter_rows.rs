@@ -41,7 +41,7 @@ impl OpDef for ScatterRows {
         let rows = values::size(&self.rows, dims)?;
         let width = values::row_width(values);
         let mut sums = values::Sums::zeros(values.dtype(), rows * width);
-        for (i, r) in values::ids("scatter_rows", 0, ids, rows)?.into_iter().enumerate() {
+        for (i, r) in values::rows_near("scatter_rows", 0, ids, rows)?.into_iter().enumerate() {
             for column in 0..width {
                 sums.add(r * width + column, values.get(i * width + column));
             }

@@ -63,7 +63,7 @@ impl OpDef for ScoreTopK {
     ) -> Result<Vec<Value>, EvalError> {
         let (queries, items) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
         let (seen, users) = (values::csr(operands, 2)?, values::tensor(operands, 3)?);
-        let users = values::ids("score_top_k", 3, users, seen.rows)?;
+        let users = values::rows_near("score_top_k", 3, users, seen.rows)?;
         let width = values::row_width(queries);
         let (q, v) = (queries.to_f64(), items.to_f64());
         let shape = [users.len(), self.k];

@@ -44,7 +44,7 @@ impl OpDef for Segments {
         dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
         let rows = values::size(&self.rows, dims)?;
-        let ids = values::ids("segments", 0, values::tensor(operands, 0)?, rows)?;
+        let ids = values::rows_near("segments", 0, values::tensor(operands, 0)?, rows)?;
         let mut order: Vec<i32> = (0..ids.len() as i32).collect();
         order.sort_by_key(|p| ids[*p as usize]);
         let mut indptr = vec![0i32; rows + 1];

@@ -48,7 +48,7 @@ impl OpDef for SpmmRows {
         let (csr, x) = (values::csr(operands, 0)?, values::tensor(operands, 1)?);
         let whole = sparse_product(csr, x, None, self.transpose);
         let ids = values::tensor(operands, 2)?;
-        let rows = values::ids("spmm_rows", 2, ids, whole.shape()[0])?;
+        let rows = values::rows_near("spmm_rows", 2, ids, whole.shape()[0])?;
         Ok(vec![Value::Tensor(values::rows(&whole, &rows, ids.shape()))])
     }
 

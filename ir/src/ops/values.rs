@@ -4,6 +4,7 @@ use super::EvalError;
 use crate::array::{Array, CsrArray, Value};
 use crate::dim::Dim;
 use crate::dtype::{DType, Literal};
+use crate::types::Type;
 
 /// The operand at a position as a dense array.
 pub(super) fn tensor<'a>(operands: &[&'a Value], at: usize) -> Result<&'a Array, EvalError> {
@@ -41,6 +42,18 @@ pub(super) fn sizes(shape: &[Dim], dims: &dyn Fn(&str) -> Option<i64>) -> Result
     shape.iter().map(|d| size(d, dims)).collect()
 }
 
+/// The sizes of a result as numbers, given the values of the symbols.
+pub(super) fn result_sizes(
+    types: &[Type],
+    at: usize,
+    dims: &dyn Fn(&str) -> Option<i64>,
+) -> Result<Vec<usize>, EvalError> {
+    match types.get(at) {
+        Some(Type::Tensor(t)) => sizes(&t.shape, dims),
+        _ => Err(format!("result {at} must be a dense tensor")),
+    }
+}
+
 /// Ids as positions, each below `bound`. The error names the operand, the position, the value, the bound.
 pub(super) fn ids(op: &str, operand: usize, ids: &Array, bound: usize) -> Result<Vec<usize>, EvalError> {
     let found = ids.as_slice::<i32>().iter().enumerate();
@@ -52,6 +65,20 @@ pub(super) fn ids(op: &str, operand: usize, ids: &Array, bound: usize) -> Result
             )),
         })
         .collect()
+}
+
+/// Row numbers that a program computes, each brought to the nearest of `0..rows`: what kernels do where they read
+/// or write by them. Those that a run is given have been checked when it begins. Without rows there is no
+/// nearest one, which is an error unless there are no ids either.
+pub(super) fn rows_near(op: &str, operand: usize, ids: &Array, rows: usize) -> Result<Vec<usize>, EvalError> {
+    if rows == 0 && !ids.is_empty() {
+        return Err(format!(
+            "`{op}`: operand {operand} holds {} ids, and there is no row to name",
+            ids.len()
+        ));
+    }
+    let near = |id: &i32| usize::try_from(*id).unwrap_or(0).min(rows.saturating_sub(1));
+    Ok(ids.as_slice::<i32>().iter().map(near).collect())
 }
 
 /// How far apart neighbours along each axis are, in elements of a row-major array.

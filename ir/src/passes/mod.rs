@@ -6,9 +6,11 @@ mod stages;
 use crate::diag::Diag;
 use crate::fuse::{Fusion, fuse};
 use crate::graph::Graph;
-use crate::lower::{Library, NoLibrary, Target};
-use crate::plan::{self, Program};
+use crate::lower::schedule::USUAL;
+use crate::lower::{How, Library, NoLibrary, Schedules, Target};
+use crate::plan::{self, Program, Provenance};
 use crate::rewrite;
+use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
 
 /// How a program is made.
@@ -22,12 +24,17 @@ pub struct Options<'a> {
     pub rewrite: bool,
     /// Whether nodes are fused; without it every op is a kernel of its own.
     pub fuse: bool,
+    /// Decisions about kernels that replace the usual ones.
+    pub schedules: &'a Schedules,
+    /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
+    /// [`Program::checks`](plan::Program::checks).
+    pub checked: bool,
 }
 
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true }
+        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL, checked: false }
     }
 }
 
@@ -37,6 +44,8 @@ impl std::fmt::Debug for Options<'_> {
             .field("target", &self.target)
             .field("rewrite", &self.rewrite)
             .field("fuse", &self.fuse)
+            .field("schedules", &self.schedules)
+            .field("checked", &self.checked)
             .finish_non_exhaustive()
     }
 }
@@ -112,7 +121,7 @@ impl Pass {
 pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
     for pass in PASSES {
-        if options.rewrite || !pass.optional {
+        if (options.rewrite && !options.checked) || !pass.optional {
             pass.run(&mut graph)?;
         }
     }
@@ -121,14 +130,46 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
-    fuse(graph, options.fuse)
+    if options.checked {
+        return fuse(graph, false, &plan::read_by_checks(graph));
+    }
+    fuse(graph, options.fuse, &FxHashSet::default())
 }
 
 /// A graph as a program.
+///
+/// # Errors
+/// What a pass cannot do, at the user's line; an op without a kernel; a schedule that cannot be.
 pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
-    let optimised = optimise(graph, options)?;
+    Ok(finish(graph, optimise(graph, options)?, options)?.program)
+}
+
+/// A program with everything it was made from.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The graph after the passes; values of `fusion` and `origin` are its.
+    pub graph: Graph,
+    /// Its regions, and why they are not fewer.
+    pub fusion: Fusion,
+    /// The program.
+    pub program: Program,
+    /// Where its parts come from.
+    pub origin: Provenance,
+}
+
+/// The steps after the passes; `optimised` is what they made of `graph`.
+///
+/// # Errors
+/// Those of [`lower`].
+pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowered, Diag> {
     let fusion = regions(&optimised, options);
-    let mut program = plan::build(&optimised, fusion.regions, options.target, options.library)?;
+    let how = How {
+        target: options.target,
+        library: options.library,
+        schedules: options.schedules,
+        checked: options.checked,
+    };
+    let (mut program, origin) = plan::build(&optimised, fusion.regions.clone(), &how)?;
     // Ids must be in bounds also where a rule has done away with what they name.
     let bounds = plan::bounds::bounds(graph);
     for (input, node) in program.inputs.iter_mut().zip(graph.inputs()) {
@@ -137,5 +178,5 @@ pub fn lower(graph: &Graph, options: &Options) -> Result<Program, Diag> {
             input.bound = Some(bound);
         }
     }
-    Ok(program)
+    Ok(Lowered { graph: optimised, fusion, program, origin })
 }

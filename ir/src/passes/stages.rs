@@ -28,7 +28,7 @@ pub fn stages(graph: &Graph, options: &Options) -> Result<Vec<Stage>, Diag> {
     let mut text = graph.to_string();
     let mut all = vec![Stage { name: "graph", text: text.clone() }];
     let mut optimised = graph.clone();
-    for pass in PASSES.iter().filter(|p| options.rewrite || !p.optional) {
+    for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
         pass.run(&mut optimised)?;
         let before = std::mem::replace(&mut text, optimised.to_string());
         let shown = if text == before { "as before\n".to_owned() } else { text.clone() };

@@ -1,44 +1,47 @@
 //! From regions to a program: kernels, the buffers they name, the order of launches and the arena.
 
+use super::check::{Hazard, hazards, means_infinity, operands_of};
 use super::memory::{Tenant, place};
-use super::{BufferDecl, InputDecl, Launch, OutputDecl, Place, Program};
+use super::origin::{OpAt, Origin, RegionWork, behind};
+use super::{BufferDecl, Check, CheckKind, InputDecl, Launch, OutputDecl, Place, Program, Provenance, Table};
 use crate::diag::{Diag, Span};
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{Graph, NodeId, Operand};
-use crate::lower::{Arg, Call, Library, Target, lower};
+use crate::lower::schedule;
+use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, Kernel, Space, Split};
 use crate::ops::Op;
+use crate::text::nearest;
 use crate::types::{Shape, Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::bounds::bounds;
+use super::bounds::{are_checked, bounds, ids_of};
 use super::in_place::{self, InPlace};
 
 /// Bytes of an arena beyond which sizes are taken for a mistake.
 const LARGEST_ARENA: i64 = 1 << 42;
 
-/// Builds the program of a graph that has been divided into regions.
-pub fn build(
-    graph: &Graph,
-    regions: Vec<Region>,
-    target: &Target,
-    library: &dyn Library,
-) -> Result<Program, Diag> {
-    let InPlace { regions, shared } = in_place::decide(graph, regions);
+/// Builds the program of a graph that has been divided into regions, and says where its parts come from; a
+/// plan to be checked is one of regions of one node, with what a checked run looks at.
+///
+/// # Errors
+/// An op that no kernel can be written for, a schedule that cannot be, a temporary beyond all measure.
+pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program, Provenance), Diag> {
+    let InPlace { regions, shared, copied } = in_place::decide(graph, regions);
+    let mut in_place: Vec<(Operand, Operand)> = shared.iter().map(|(new, home)| (*new, *home)).collect();
+    in_place.sort_unstable();
+    let mut from = Provenance { in_place, copied, ..Provenance::default() };
     let mut b = Builder {
         graph,
         program: Program {
             name: graph.name.clone(),
             dims: dims(graph),
             inputs: inputs(graph),
-            outputs: vec![],
-            buffers: vec![],
-            kernels: vec![],
-            launches: vec![],
-            arena_bytes: 0,
+            tables: tables(graph),
+            ..Program::default()
         },
         buffer_of: FxHashMap::default(),
         output_of: FxHashMap::default(),
@@ -51,7 +54,7 @@ pub fn build(
     let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
         let name = kernel_name(graph, region, i);
-        let lowered = lower(graph, region, &name, target, library, &stored, &shared).map_err(|e| {
+        let (lowered, schedule) = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
         })?;
@@ -63,13 +66,37 @@ pub fn build(
                 b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
             })
             .collect();
+        let work = RegionWork::of(graph, region, i);
+        let sizes: Vec<Dim> = lowered.temps.iter().map(|(d, len)| len * &d.size().into()).collect();
+        let first = b.program.launches.len();
         for call in lowered.calls {
-            b.launch(call, &temps)?;
+            let origin = work.launch(graph, &call, &sizes);
+            b.launch(call, schedule, &temps, origin)?;
+            from.launches.push(Some(i));
         }
+        if how.checked {
+            b.checks(region, first, &shared)?;
+        }
+        from.schedules.push((name, schedule));
+    }
+    if let Some(unknown) = how.schedules.names().find(|n| from.schedules.iter().all(|(name, _)| name != n)) {
+        let names = from.schedules.iter().map(|(name, _)| name.as_str());
+        let near = nearest(unknown, names).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let message = format!("a schedule is given for `{unknown}`, which is no kernel of the program{near}");
+        return Err(Diag::new(message, Span::none(), "in the schedules"));
     }
     b.copies(&shared)?;
     b.places()?;
-    Ok(b.program)
+    from.launches.resize(b.program.launches.len(), None);
+    from.values = vec![None; b.program.buffers.len()];
+    for (arg, at) in &b.buffer_of {
+        from.values[*at] = match arg {
+            Arg::Value(o) | Arg::Csr(o, _) => Some(*o),
+            Arg::Temp(_) => None,
+        };
+    }
+    from.regions = regions;
+    Ok((b.program, from))
 }
 
 struct Builder<'a> {
@@ -131,7 +158,13 @@ impl Builder<'_> {
         Ok(at)
     }
 
-    fn launch(&mut self, call: Call, temps: &[usize]) -> Result<(), Diag> {
+    fn launch(
+        &mut self,
+        call: Call,
+        schedule: Schedule,
+        temps: &[usize],
+        origin: Origin,
+    ) -> Result<(), Diag> {
         let mut buffers = vec![];
         for a in &call.args {
             buffers.push(match a {
@@ -139,10 +172,72 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, buffers)
+        self.push(call.kernel, schedule, buffers, origin)
     }
 
-    fn push(&mut self, kernel: Kernel, buffers: Vec<usize>) -> Result<(), Diag> {
+    /// What a checked run looks at around the launches of a region, from `first` on.
+    fn checks(
+        &mut self,
+        region: &Region,
+        first: usize,
+        shared: &FxHashMap<Operand, Operand>,
+    ) -> Result<(), Diag> {
+        let graph = self.graph;
+        let Some(last) = self.program.launches.len().checked_sub(1).filter(|last| *last >= first) else {
+            return Ok(());
+        };
+        for n in region.nodes.iter().copied() {
+            let node = graph.node(n);
+            let at = OpAt { op: node.op.def().name(), span: node.span.clone() };
+            for hazard in hazards(graph, n) {
+                let o = hazard.operand(graph, n);
+                // A constant has no buffer; what a division by it or a conversion of it gives is no surprise of
+                // a run.
+                if matches!(graph.node(o.node).op, Op::Fill(_)) {
+                    continue;
+                }
+                let buffer = self.buffer(Arg::Value(shared.get(&o).copied().unwrap_or(o)))?;
+                let kind = match hazard {
+                    Hazard::Rows(operand, rows) => CheckKind::Rows { ids: buffer, operand, rows },
+                    Hazard::Fits(to) => CheckKind::Fits { from: buffer, to },
+                    Hazard::Divisor => CheckKind::Divisor { by: buffer },
+                };
+                let operands = operands_of(graph, n);
+                self.program.checks.push(Check { launch: first, at: at.clone(), operands, kind });
+            }
+            // What is made of nothing is as it was written.
+            let made = !matches!(node.op, Op::Fill(_));
+            for o in region.outputs.iter().filter(|o| o.node == n && made) {
+                let Some(t) = graph.type_of(*o).as_tensor().filter(|t| t.dtype.is_float()) else { continue };
+                let mut reads = vec![];
+                for (position, x) in node.operands.iter().enumerate() {
+                    let source = behind(graph, *x);
+                    let float = graph.type_of(source).as_tensor().is_some_and(|t| t.dtype.is_float());
+                    if float && !matches!(graph.node(source.node).op, Op::Fill(_)) {
+                        let aligned = source == *x && graph.tensor(source).shape == t.shape;
+                        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+                        let home = shared.get(&source).copied().unwrap_or(source);
+                        reads.push((self.buffer(Arg::Value(home))?, (aligned && map).then_some(position)));
+                    }
+                }
+                let writes = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
+                let infinite = means_infinity(&node.op);
+                let kind = CheckKind::Finite { reads, writes, infinite };
+                let operands = operands_of(graph, n);
+                self.program.checks.push(Check { launch: last, at: at.clone(), operands, kind });
+            }
+        }
+        Ok(())
+    }
+
+    fn push(
+        &mut self,
+        kernel: Kernel,
+        schedule: Schedule,
+        buffers: Vec<usize>,
+        origin: Origin,
+    ) -> Result<(), Diag> {
+        debug_assert_eq!(crate::nest::verify::verify(&kernel), Ok(()), "a kernel that breaks its rules");
         let mut dims = vec![];
         for name in &kernel.dims {
             match self.program.dims.iter().position(|d| d.name == *name) {
@@ -156,9 +251,11 @@ impl Builder<'_> {
         }
         let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
             self.program.kernels.push(kernel);
+            self.program.schedules.push(schedule);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
+        self.program.origins.push(origin);
         Ok(())
     }
 
@@ -178,7 +275,7 @@ impl Builder<'_> {
                 };
                 self.program.buffers.push(decl);
                 let to = self.program.buffers.len() - 1;
-                self.copy(from, to)?;
+                self.copy(from, to, *o)?;
             }
         }
         let mut pending = vec![];
@@ -196,35 +293,38 @@ impl Builder<'_> {
             }
             let from = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
             let to = self.buffer(Arg::Value(home))?;
-            pending.push((from, to));
+            pending.push((from, to, *o));
         }
         // A new value that is another input's old one must be taken before that input is written.
         let inputs_read: Vec<usize> = pending
             .iter()
-            .map(|(from, _)| *from)
+            .map(|(from, ..)| *from)
             .filter(|f| matches!(self.program.buffers[*f].place, Place::Input(_)))
             .collect();
-        for (from, to) in &mut pending {
+        for (from, _, o) in &mut pending {
             let written_before = inputs_read.contains(from);
             if written_before {
                 let d = self.program.buffers[*from].clone();
                 let saved = self.arena_buffer(format!("{}_before", d.name), d.dtype, d.shape);
-                self.copy(*from, saved)?;
+                self.copy(*from, saved, *o)?;
                 *from = saved;
             }
-            let _ = to;
         }
-        for (from, to) in pending {
-            self.copy(from, to)?;
+        for (from, to, o) in pending {
+            self.copy(from, to, o)?;
         }
         Ok(())
     }
 
-    fn copy(&mut self, from: usize, to: usize) -> Result<(), Diag> {
+    fn copy(&mut self, from: usize, to: usize, value: Operand) -> Result<(), Diag> {
         let d = self.program.buffers[from].clone();
-        let name = format!("copy{}", self.program.launches.len());
+        let launches = self.program.launches.len();
+        let name = format!("copy{launches}");
         let kernel = copy_kernel(&name, d.dtype, &product(&d.shape));
-        self.push(kernel, vec![from, to])
+        let bytes = &product(&d.shape) * &d.dtype.size().into();
+        let group = self.program.origins.last().map_or(0, |o| o.group + 1);
+        let span = self.graph.node(value.node).span.clone();
+        self.push(kernel, schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
     }
 
     /// Gives temporaries their place in the arena.
@@ -297,10 +397,26 @@ fn inputs(graph: &Graph) -> Vec<InputDecl> {
                 kind: i.kind,
                 ty: i.ty.clone(),
                 bound: bounds.get(n).cloned(),
+                span: graph.node(*n).span.clone(),
             }),
             _ => None,
         })
         .collect()
+}
+
+/// Tables without a row, for some sizes, that computed row numbers may name.
+fn tables(graph: &Graph) -> Vec<Table> {
+    let live = crate::fuse::live_nodes(graph);
+    let table = |n: NodeId| {
+        let (position, rows) = ids_of(graph, n).filter(|(_, rows)| rows.lower() <= 0)?;
+        let ids = graph.node(n).operands[position];
+        if are_checked(graph, ids) {
+            return None;
+        }
+        let at = OpAt { op: graph.node(n).op.def().name(), span: graph.node(n).span.clone() };
+        Some(Table { at, rows, ids: crate::ops::elements(graph.type_of(ids)) })
+    };
+    graph.topological().into_iter().filter(|n| live.contains(n)).filter_map(table).collect()
 }
 
 fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag> {

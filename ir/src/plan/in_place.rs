@@ -12,6 +12,8 @@ pub(super) struct InPlace {
     pub regions: Vec<Region>,
     /// New values and the inputs whose buffers they take.
     pub shared: FxHashMap<Operand, Operand>,
+    /// Updates that are computed aside and copied, by name, and why.
+    pub copied: Vec<(String, &'static str)>,
 }
 
 /// Decides for each update. One that cannot be written in place is computed aside and copied at the end.
@@ -20,32 +22,48 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
     let mut before: Vec<Vec<usize>> =
         regions.iter().enumerate().map(|(i, r)| producers(graph, i, r, &of)).collect();
     let mut shared: FxHashMap<Operand, Operand> = FxHashMap::default();
+    let mut copied: Vec<(String, &'static str)> = vec![];
     for (name, new) in &graph.updates {
+        let mut aside = |why| copied.push((name.clone(), why));
         let Some(home) = graph.input(name).map(Operand::from) else { continue };
-        let Some(&writer) = of.get(&new.node) else { continue };
+        let Some(&writer) = of.get(&new.node) else {
+            aside("no kernel computes its new value: it is another input, or one that several compute");
+            continue;
+        };
         // What copies take at the end: new values that are given out, old ones that are given out or kept.
-        let copied = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
+        let given_out = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
             || graph.updates.iter().any(|(_, o)| *o == home);
         let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
-        if taken || copied || regions[writer].kind == Kind::Single {
+        if taken || given_out || regions[writer].kind == Kind::Single {
+            aside(match () {
+                () if taken => "its new value has the place of another one",
+                () if given_out => "a copy at the end takes the old or the new value",
+                () => "its new value is made by an op that is a kernel by itself",
+            });
             continue;
         }
         if graph.type_of(*new) != graph.type_of(home) || !same_element(graph, &regions[writer], home) {
+            aside("the kernel reads the old value at other elements than the one that it writes");
             continue;
         }
         let readers: Vec<usize> = (0..regions.len())
             .filter(|r| *r != writer && reads_input(graph, &regions[*r], home, &of))
             .collect();
         if readers.iter().any(|r| reaches(&before, *r, writer)) {
+            aside("a kernel that reads the old value waits for the one that writes the new one");
             continue;
         }
         before[writer].extend(readers);
         shared.insert(*new, home);
     }
     match sorted(regions.clone(), &before) {
-        Some(regions) => InPlace { regions, shared },
+        Some(regions) => InPlace { regions, shared, copied },
         // Readers never wait for their writer, so there is an order; without one nothing is overwritten.
-        None => InPlace { regions, shared: FxHashMap::default() },
+        None => {
+            let why = "no order of the kernels was found in which overwriting is safe";
+            copied.extend(graph.updates.iter().map(|(name, _)| (name.clone(), why)));
+            InPlace { regions, shared: FxHashMap::default(), copied }
+        }
     }
 }
 

@@ -2,22 +2,30 @@
 
 pub mod bounds;
 mod build;
+mod check;
 mod in_place;
 pub mod interp;
 pub mod memory;
+mod origin;
 mod text;
 
-use crate::dim::Symbol;
+use crate::diag::Span;
+use crate::dim::{Dim, Symbol};
 use crate::dtype::DType;
-use crate::graph::InputKind;
+use crate::fuse::Region;
+use crate::graph::{InputKind, Operand};
+use crate::lower::Schedule;
 use crate::nest::Kernel;
 use crate::types::{Shape, Type};
 use std::sync::Arc;
 
 pub use build::build;
+pub(crate) use check::read_by_checks;
+pub use check::{Check, CheckKind, Hazard, hazards, means_infinity, operands_of};
+pub use origin::{OpAt, Origin};
 
 /// A program ready to be compiled for a target.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Program {
     /// Its name.
     pub name: String,
@@ -35,6 +43,43 @@ pub struct Program {
     pub launches: Vec<Launch>,
     /// Bytes of the arena that temporaries share, for the greatest values of the dims.
     pub arena_bytes: usize,
+    /// What was decided for each of the kernels; empty for a program that was written by hand.
+    pub schedules: Vec<Schedule>,
+    /// What each launch does of the graph; empty in a plan that no graph was.
+    pub origins: Vec<Origin>,
+    /// Tables that may have no row and are read by row numbers that the program computes: a run with such numbers
+    /// and no row must be refused, for there is no row to bring them to.
+    pub tables: Vec<Table>,
+    /// What a checked run looks at, by launch; empty unless the plan was made to be checked.
+    pub checks: Vec<Check>,
+}
+
+/// Where the parts of a program come from.
+#[derive(Clone, Debug, Default)]
+pub struct Provenance {
+    /// The regions, in the order in which they run.
+    pub regions: Vec<Region>,
+    /// The region of each launch; `None` for copies.
+    pub launches: Vec<Option<usize>>,
+    /// The value in each buffer, which for a pattern is the pattern; `None` for temporaries within a region.
+    pub values: Vec<Option<Operand>>,
+    /// New values with the inputs that they overwrite.
+    pub in_place: Vec<(Operand, Operand)>,
+    /// Updates that are copied instead, by name, and why.
+    pub copied: Vec<(String, &'static str)>,
+    /// The schedule of each region, by the name of its first kernel.
+    pub schedules: Vec<(String, Schedule)>,
+}
+
+/// A table that is read, or written, by computed row numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The op that reads or writes it.
+    pub at: OpAt,
+    /// The number of its rows, 0 for some values of the dims.
+    pub rows: Dim,
+    /// The number of row numbers.
+    pub ids: Dim,
 }
 
 /// An input of a program.
@@ -47,7 +92,9 @@ pub struct InputDecl {
     /// Its type.
     pub ty: Type,
     /// For integer data: every element must lie in `0..bound` (checked once a run), where it is known.
-    pub bound: Option<crate::dim::Dim>,
+    pub bound: Option<Dim>,
+    /// Where the user declared it.
+    pub span: Span,
 }
 
 /// An output of a program.

@@ -8,9 +8,12 @@ use crate::ops::Axes;
 use crate::ops::broadcast::Broadcast;
 use crate::ops::cast::Cast;
 use crate::ops::concat::Concat;
+use crate::ops::conv::Conv;
+use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::csr_degree::CsrDegree;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
+use crate::ops::fold::Fold;
 use crate::ops::gather_rows::GatherRows;
 use crate::ops::index::Index;
 use crate::ops::index_update::IndexUpdate;
@@ -22,6 +25,7 @@ use crate::ops::permute::Permute;
 use crate::ops::random::Random;
 use crate::ops::reduce::Reduce;
 use crate::ops::reshape::Reshape;
+use crate::ops::reverse::Reverse;
 use crate::ops::row_sparse::{RowSparse, RowSparseParts};
 use crate::ops::scatter_rows::ScatterRows;
 use crate::ops::score_top_k::ScoreTopK;
@@ -31,9 +35,12 @@ use crate::ops::segments::Segments;
 use crate::ops::size::Size;
 use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
+use crate::ops::sort::Sort;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
+use crate::ops::spread::Spread;
 use crate::ops::top_k::TopK;
+use crate::ops::windows::{Window, Windows};
 use crate::scalar::{ReduceOp, ScalarOp, Signature};
 use crate::types::{Shape, Type, product};
 
@@ -57,9 +64,15 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("slice", slice),
     ("concat", concat),
     ("pad", pad),
+    ("reverse", reverse),
+    ("windows", windows),
+    ("spread", spread),
+    ("fold", fold),
     ("reduce", reduce),
     ("reduce", reduce),
     ("matmul", matmul),
+    ("conv", conv),
+    ("conv_transpose", conv_transpose),
     ("gather_rows", gather_rows),
     ("gather_rows", gather_rows),
     ("index", index),
@@ -73,6 +86,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("sddmm", sddmm),
     ("csr_degree", csr_degree),
     ("top_k", top_k),
+    ("sort", sort),
     ("score_top_k", score_top_k),
     ("dropout", dropout),
     ("softmax", softmax),
@@ -95,6 +109,10 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
     let op = b.one_of(&allowed);
     let x = match op.signature() {
         Signature::Float => b.floats(0),
+        Signature::Integer => {
+            let dtype = b.one_of(&[DType::I32, DType::U8, DType::U32, DType::I8, DType::U64, DType::I64]);
+            some_of(b, dtype)
+        }
         Signature::Logic => {
             let dtype = b.one_of(&[
                 DType::Bool,
@@ -130,11 +148,24 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                 ScalarOp::Log | ScalarOp::Log1p | ScalarOp::Sqrt | ScalarOp::Rsqrt | ScalarOp::Recip => {
                     b.away_from_zero(&x)?
                 }
+                ScalarOp::Lgamma | ScalarOp::Digamma => b.away_from_zero(&x)?,
+                ScalarOp::Acosh => {
+                    let size = b.away_from_zero(&x)?;
+                    let one = b.fill_like(&x, 1.0)?;
+                    b.map(ScalarOp::Add, &[&size, &one])?
+                }
+                // Within 3/4: far from where slopes are infinite.
+                ScalarOp::Asin | ScalarOp::Acos | ScalarOp::Atanh | ScalarOp::Tan => {
+                    let scale = b.fill_like(&x, 0.1875)?;
+                    b.map(ScalarOp::Mul, &[&x, &scale])?
+                }
                 _ => x,
             };
             let certain = match op {
                 ScalarOp::Sign => apart(elements(&x).into_iter().map(|v| (v, 0.0))),
-                ScalarOp::Floor | ScalarOp::Ceil => apart(elements(&x).into_iter().map(|v| (v, v.round()))),
+                ScalarOp::Floor | ScalarOp::Ceil | ScalarOp::Trunc => {
+                    apart(elements(&x).into_iter().map(|v| (v, v.round())))
+                }
                 ScalarOp::Round => apart(elements(&x).into_iter().map(|v| (v, v.floor() + 0.5))),
                 _ => true,
             };
@@ -158,7 +189,9 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                 match op {
                     ScalarOp::Div => y = b.away_from_zero(&y)?,
                     ScalarOp::Pow => x = b.away_from_zero(&x)?,
-                    ScalarOp::Rem => {
+                    // Away from where the angle jumps.
+                    ScalarOp::Atan2 => y = b.away_from_zero(&y)?,
+                    ScalarOp::Rem | ScalarOp::Fmod => {
                         // Exact where both operands are: the quotient must not be a whole number otherwise.
                         (x.exact && y.exact).then_some(())?;
                         let far = elements(&y).into_iter().all(|v| v.abs() >= 0.25);
@@ -342,6 +375,67 @@ fn pad(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn reverse(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let rank = shape_of(b, &x).len();
+    let axes = (0..rank).filter(|_| b.one_in(2)).collect();
+    b.add(Reverse { axes }, &[&x])?;
+    Some(())
+}
+
+/// A window along so many axes.
+fn window(b: &mut Builder<'_>, axes: usize) -> Window {
+    let mut some = |least: usize, bound: usize| (0..axes).map(|_| (least + b.below(bound)) as i64).collect();
+    Window {
+        kernel: some(1, 3),
+        stride: some(1, 3),
+        dilation: some(1, 2),
+        before: some(0, 3),
+        after: some(0, 3),
+    }
+}
+
+fn windows(b: &mut Builder<'_>) -> Option<()> {
+    let sized = |t: &Type| t.as_tensor().is_some_and(|t| t.shape.last().is_some_and(|d| d.lower() > 0));
+    let x = b.pick(sized)?;
+    let axes = 1 + b.below(shape_of(b, &x).len().min(2));
+    let dtype = b.graph.dtype_of(x.o);
+    let value = Literal::float(dtype, b.below(3) as f64 / 2.0);
+    let window = window(b, axes);
+    let y = b.add(Windows { window: window.clone(), value }, &[&x])?;
+    if dtype != DType::Bool && b.allows("fold") && b.one_in(2) {
+        let shape = shape_of(b, &x).drain(shape_of(b, &x).len() - axes..).collect();
+        b.add(Fold { window, shape }, &[&y[0]])?;
+    }
+    Some(())
+}
+
+/// A window, the sizes that it moves along, and a value of what it has at each position.
+fn folded(b: &mut Builder<'_>) -> Option<(Window, Shape, Entry)> {
+    let axes = 1 + b.below(2);
+    let (window, lead) = (window(b, axes), b.below(2));
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("windows", &shape).ok()?;
+    let mut all = b.shape(lead);
+    all.extend(positions);
+    all.extend(window.kernel.iter().map(|k| Dim::from(*k)));
+    (b.count(&all) <= 4096).then_some(())?;
+    let g = b.value(b.float, all);
+    Some((window, shape, g))
+}
+
+fn spread(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Spread { window, shape }, &[&g])?;
+    Some(())
+}
+
+fn fold(b: &mut Builder<'_>) -> Option<()> {
+    let (window, shape, g) = folded(b)?;
+    b.add(Fold { window, shape }, &[&g])?;
+    Some(())
+}
+
 fn reduce(b: &mut Builder<'_>) -> Option<()> {
     let x = b.any(1);
     let rank = shape_of(b, &x).len();
@@ -368,6 +462,43 @@ fn matmul(b: &mut Builder<'_>) -> Option<()> {
     shape[rank - 1] = if transpose_b { inner } else { outer };
     let y = b.value(b.float, shape);
     b.add(Matmul { transpose_a, transpose_b }, &[&x, &y])?;
+    Some(())
+}
+
+/// A window, groups, and channels of both sides in a group.
+fn filters(b: &mut Builder<'_>, axes: usize) -> (Window, i64, Dim, Dim) {
+    let groups = b.one_of(&[1i64, 1, 2]);
+    let [c, m] = [(); 2].map(|()| Dim::from(1 + b.below(3)));
+    (window(b, axes), groups, c, m)
+}
+
+fn conv(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let mut shape = Shape::from_iter([b.dim(), &c * &groups.into()]);
+    shape.extend((0..axes).map(|_| b.dim()));
+    let positions = window.positions("conv", &shape[2..]).ok()?;
+    (b.count(&positions) * b.count(&shape[..2]) * 9 <= 8192).then_some(())?;
+    let x = b.value(b.float, shape);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&m * &groups.into(), c].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(Conv { window, groups }, &[&x, &w])?;
+    Some(())
+}
+
+fn conv_transpose(b: &mut Builder<'_>) -> Option<()> {
+    let axes = 1 + b.below(2);
+    let (window, groups, c, m) = filters(b, axes);
+    let shape: Shape = (0..axes).map(|_| b.dim()).collect();
+    let positions = window.positions("conv_transpose", &shape).ok()?;
+    (b.count(&positions) * 9 * 6 * 17 <= 32768).then_some(())?;
+    let x = [b.dim(), &c * &groups.into()].into_iter().chain(positions).collect();
+    let x = b.value(b.float, x);
+    let kernel = window.kernel.iter().map(|k| Dim::from(*k));
+    let w = [&c * &groups.into(), m].into_iter().chain(kernel).collect();
+    let w = b.value(b.float, w);
+    b.add(ConvTranspose { window, groups, shape }, &[&x, &w])?;
     Some(())
 }
 
@@ -530,6 +661,17 @@ fn top_k(b: &mut Builder<'_>) -> Option<()> {
     let size = b.size(&width);
     (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
     b.add(TopK { k }, &[&x])?;
+    Some(())
+}
+
+fn sort(b: &mut Builder<'_>) -> Option<()> {
+    let rows = |t: &Type| t.as_tensor().is_some_and(|t| t.rank() > 0 && t.dtype != DType::Bool);
+    let x = b.pick(rows)?;
+    let width = shape_of(b, &x).last()?.clone();
+    let size = b.size(&width);
+    (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
+    let descending = b.one_in(2);
+    b.add(Sort { descending }, &[&x])?;
     Some(())
 }
 

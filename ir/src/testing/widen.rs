@@ -20,6 +20,7 @@ pub fn in_f64(graph: &Graph) -> Graph {
             Op::Input(i) => i.ty = wide(&i.ty),
             Op::Fill(f) => f.value = wide_literal(f.value),
             Op::Iota(i) if i.dtype == DType::F32 => i.dtype = DType::F64,
+            Op::Windows(w) => w.value = wide_literal(w.value),
             Op::Pad(p) => p.value = wide_literal(p.value),
             Op::Cast(c) if c.to == DType::F32 => c.to = DType::F64,
             _ => {}

@@ -15,6 +15,7 @@ use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::gather_rows::GatherRows;
+use latentc_ir::ops::index_update::IndexUpdate;
 use latentc_ir::ops::input::Input;
 use latentc_ir::ops::log_sum_exp::LogSumExp;
 use latentc_ir::ops::permute::Permute;
@@ -62,24 +63,31 @@ fn only(g: &Graph, inputs: &Inputs) -> Vec<f64> {
 }
 
 #[test]
-fn an_id_out_of_range_is_named() {
+fn given_ids_are_checked_and_computed_ones_are_brought_to_the_nearest_row() {
     let mut g = Graph::new("ids");
     let n = Dim::symbol("n", 0, 10);
     let table = input(&mut g, "table", tensor(DType::F32, &[n]));
     let which = input(&mut g, "which", tensor(DType::I32, &[3.into()]));
-    g.at = Some(Span::caller());
-    let line = line!() - 1;
     let y = g.emit(GatherRows, &[table, which]);
     g.outputs = vec![("y".to_owned(), y)];
     let inputs = named(&[("table", f32s(&[1.0, 2.0])), ("which", ids(&[0, 2, -1]))]);
-    let InterpError::Op { op, span, message } = fault(&g, &inputs) else { panic!("an op's fault") };
-    assert_eq!((op, span.line), ("gather_rows", line));
-    assert_eq!(message, "`gather_rows`: operand 1 holds the id 2 at position 1; ids must lie in 0..2");
-
-    let y = g.emit(ScatterRows { rows: 2.into() }, &[which, which]);
-    g.outputs = vec![("y".to_owned(), y)];
     let message = fault(&g, &inputs).to_string();
-    assert!(message.contains("operand 0 holds the id 2 at position 1; ids must lie in 0..2"), "{message}");
+    assert_eq!(message, "input `which` holds 2 at position 1; its elements must lie in 0..2");
+
+    let computed = g.map(ScalarOp::Neg, &[which]);
+    g.at = Some(Span::caller());
+    let line = line!() - 1;
+    let y = g.emit(GatherRows, &[table, computed]);
+    g.outputs = vec![("y".to_owned(), y)];
+    assert_eq!(only(&g, &inputs), [1.0, 1.0, 2.0]);
+    let empty = named(&[("table", f32s(&[])), ("which", ids(&[0, 2, -1]))]);
+    let InterpError::Op { op, span, message } = fault(&g, &empty) else { panic!("an op's fault") };
+    assert_eq!((op, span.line), ("gather_rows", line));
+    assert_eq!(message, "`gather_rows`: operand 1 holds 3 ids, and there is no row to name");
+
+    let y = g.emit(ScatterRows { rows: 2.into() }, &[computed, which]);
+    g.outputs = vec![("y".to_owned(), y)];
+    assert_eq!(only(&g, &inputs), [2.0, -1.0]);
 }
 
 #[test]
@@ -280,15 +288,17 @@ fn a_refusal_names_the_op_and_its_place() {
     let x = input(&mut g, "x", tensor(DType::F64, &[2.into(), 4.into()]));
     g.at = Some(Span::caller());
     let line = line!() - 1;
-    let best = g.emit(TopK { k: 2 }, &[x]);
+    let row = g.fill(Literal::int(DType::I32, 0), []);
+    let ones = g.fill(Literal::float(DType::F64, 1.0), [4.into()]);
+    let best = g.emit(IndexUpdate { op: Some(ReduceOp::Prod) }, &[x, row, ones]);
     g.at = Some(Span::caller());
     let loss = g.reduce(ReduceOp::Sum, best, Axes::from_slice(&[0, 1]));
     let before = g.at.clone();
     let diag = gradients(&mut g, loss, &[x]).expect_err("no derivative");
     assert_eq!(g.at, before, "the place of the caller stays");
-    assert!(diag.message.contains("`top_k`"), "{diag}");
+    assert!(diag.message.contains("`index_update`"), "{diag}");
     assert_eq!(diag.labels[0].0.line, line);
-    assert!(diag.help.is_some() && diag.notes[0].contains("one axis"), "{diag}");
+    assert!(diag.help.is_some() && diag.notes[0].contains("products"), "{diag}");
     // Nothing to refuse where the path is not asked for.
     let other = input(&mut g, "other", Type::scalar(DType::F64));
     assert_eq!(gradients(&mut g, loss, &[other]), Ok(vec![None]));

@@ -72,6 +72,78 @@ pub enum CliError {
         /// What is wrong, and what to do.
         what: String,
     },
+    /// Neither a system nor a file.
+    #[error("`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir")]
+    NoProgram {
+        /// What was asked for.
+        name: String,
+        /// All systems.
+        valid: String,
+    },
+    /// A system without a program of that name.
+    #[error("`{system}` has no program `{name}`; --program takes one of: {valid}")]
+    NoSuchProgram {
+        /// The system.
+        system: String,
+        /// The name asked for.
+        name: String,
+        /// All its programs.
+        valid: String,
+    },
+    /// An option that means nothing for a file.
+    #[error("{option} is for systems; {} is a program by itself: leave it out", path.display())]
+    OnlySystems {
+        /// The option.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file of a program that cannot be read.
+    #[error("{}: {what}", path.display())]
+    ProgramFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system said, and what to do.
+        what: String,
+    },
+    /// Mistakes in a program, each with its lines.
+    #[error("the program cannot be used\n{}", .0.render(false))]
+    Program(latentc::Errors),
+    /// A library that cannot be built.
+    #[error(transparent)]
+    Aot(#[from] latentc::aot::AotError),
+    /// Weights that are to be embedded and are not given.
+    #[error(
+        "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
+    )]
+    NoValues,
+    /// A kernel that the program does not have.
+    #[error("no kernel `{name}`; there are: {valid}")]
+    NoKernel {
+        /// The name asked for.
+        name: String,
+        /// All kernels.
+        valid: String,
+    },
+    /// A limit of a machine that is none.
+    #[error("{option} {value}: expected a positive number")]
+    Peak {
+        /// The option.
+        option: &'static str,
+        /// The number.
+        value: f64,
+    },
+    /// A machine whose limits cannot be measured.
+    #[error(transparent)]
+    Measure(#[from] latentc::PeakError),
+    /// A file that cannot be written.
+    #[error("{}: cannot be written ({source}); give another path", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A benchmark workload that does not exist.
     #[error("no workload `{name}`; there are: {valid}")]
     NoWorkload {
@@ -105,6 +177,18 @@ pub enum CliError {
     /// Signals that cannot be listened to.
     #[error("Ctrl-C cannot be handled ({0})")]
     Signals(io::Error),
+}
+
+impl From<latentc::Errors> for CliError {
+    fn from(e: latentc::Errors) -> CliError {
+        CliError::Program(e)
+    }
+}
+
+impl From<latentc::CompileError> for CliError {
+    fn from(e: latentc::CompileError) -> CliError {
+        CliError::Program(e.into())
+    }
 }
 
 impl CliError {

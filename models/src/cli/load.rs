@@ -18,6 +18,9 @@ pub struct MachineArgs {
     /// Threads; 0 for one a core. Results are the same for any number.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
+    /// Write numbered files of every stage of what is compiled, graphs to machine code, below this folder.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
@@ -33,7 +36,9 @@ impl MachineArgs {
             DeviceArg::Cpu => Device::Cpu,
             DeviceArg::Interp => Device::Interp,
         };
-        Machine { device, threads: self.threads }
+        // The option of a process, which has one command line: it lives as long as that.
+        let dump = self.dump.clone().map(|dir| &*Box::leak(dir.into_boxed_path()));
+        Machine { device, threads: self.threads, dump }
     }
 }
 

@@ -7,17 +7,21 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 pub mod bench;
+mod build;
 mod doctor;
 mod error;
 mod eval;
+mod explain;
 mod list;
 mod load;
 mod names;
 pub mod output;
 mod pack;
+mod program;
 mod progress;
 mod quality;
 mod recommend;
+mod switches;
 mod table;
 mod train;
 
@@ -38,6 +42,8 @@ Start here:
   latentc train lightgcn                            train on the Gowalla data that ships inside
   latentc eval runs/lightgcn-1                      all metrics of the best checkpoint
   latentc recommend --run runs/lightgcn-1 --user 7  what user 7 may like
+  latentc explain lightgcn                          what the compiler makes of it, and why
+  latentc build lightgcn --out lib                  a library for C and Rust, without this program
 
 Every word explains itself: latentc train --help
 Exit codes: 0 done, 1 error, 130 interrupted after saving.";
@@ -48,6 +54,8 @@ enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Recommend(recommend::Args),
+    Explain(explain::Args),
+    Build(build::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
     Pack(pack::Args),
@@ -78,7 +86,9 @@ pub fn main() -> ExitCode {
         Command::Eval(a) => a.json,
         Command::Recommend(a) => a.json,
 
+        Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
+        Command::Explain(a) => a.json,
         Command::Bench(_) | Command::Pack(_) => false,
     });
     let result = match &cli.command {
@@ -86,6 +96,8 @@ pub fn main() -> ExitCode {
         Command::Train(a) => train::run(a, &out),
         Command::Eval(a) => eval::run(a, &out),
         Command::Recommend(a) => recommend::run(a, &out),
+        Command::Explain(a) => explain::run(a, &out),
+        Command::Build(a) => build::run(a, &out),
         Command::Bench(a) => bench::run(a, &out),
         Command::Doctor(a) => doctor::run(a, &out),
         Command::Pack(a) => pack::run(a, &out),

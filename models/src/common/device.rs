@@ -6,7 +6,8 @@ use latentc::{Options, Program, Result};
 
 /// A program made ready for a machine.
 pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
-    let options = Options { threads: machine.threads, ..Options::default() };
+    let dump = machine.dump.map(|dir| dir.to_owned());
+    let options = Options { threads: machine.threads, dump, ..Options::default() };
     let device = match machine.device {
         Device::Cpu => latentc::cpu()?,
         Device::Interp => latentc::interp(),

@@ -8,7 +8,7 @@ use super::device::{Report, Session, Store, compile};
 use crate::common::data::Interactions;
 use crate::common::run::{Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, Values};
 use crate::common::sampling::ItemIds;
-use crate::systems::Machine;
+use crate::systems::{Machine, NamedProgram};
 use latentc::{Array, CsrArray, prelude::*};
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +48,17 @@ pub struct Programs {
     pub width: usize,
     /// The step size.
     pub lr: StepSize,
+}
+
+/// Length of the lists that the program `rank` of [`Programs::named`] makes.
+const LISTED: usize = 20;
+
+impl Programs {
+    /// The programs by name: `step`, `embed`, and `rank`, which makes lists of 20.
+    pub fn named(self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        let rank = rank(data, self.width, LISTED.min(data.items))?;
+        Ok(vec![("step", self.step), ("embed", self.embed), ("rank", rank)])
+    }
 }
 
 /// A system that is trained and ranks.
@@ -245,6 +256,13 @@ impl Recommender for EmbeddingRecommender {
                 Values::I32(v) => Array::from_slice(&shape, &v),
                 Values::I64(v) => Array::from_slice(&shape, &v),
                 Values::U32(v) => Array::from_slice(&shape, &v),
+                Values::Bf16(v) => Array::from_slice(&shape, &v),
+                Values::F16(v) => Array::from_slice(&shape, &v),
+                Values::I16(v) => Array::from_slice(&shape, &v),
+                Values::I8(v) => Array::from_slice(&shape, &v),
+                Values::U64(v) => Array::from_slice(&shape, &v),
+                Values::U16(v) => Array::from_slice(&shape, &v),
+                Values::U8(v) => Array::from_slice(&shape, &v),
             };
             self.store.insert(name, array);
         }
@@ -261,6 +279,13 @@ fn values(name: &str, array: &Array) -> Result<Values, ModelError> {
         DType::I32 => Values::I32(array.as_slice().to_vec()),
         DType::I64 => Values::I64(array.as_slice().to_vec()),
         DType::U32 => Values::U32(array.as_slice().to_vec()),
+        DType::Bf16 => Values::Bf16(array.as_slice().to_vec()),
+        DType::F16 => Values::F16(array.as_slice().to_vec()),
+        DType::I16 => Values::I16(array.as_slice().to_vec()),
+        DType::I8 => Values::I8(array.as_slice().to_vec()),
+        DType::U64 => Values::U64(array.as_slice().to_vec()),
+        DType::U16 => Values::U16(array.as_slice().to_vec()),
+        DType::U8 => Values::U8(array.as_slice().to_vec()),
         other => {
             return Err(format!("`{name}` has elements of type {other}, which no checkpoint holds").into());
         }

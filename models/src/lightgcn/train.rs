@@ -6,7 +6,7 @@ use crate::common::data::Interactions;
 use crate::common::embedding::{EmbeddingRecommender, Programs, STEP_SIZE, StepSize};
 use crate::common::run::{ModelError, Recommender, Schedule};
 use crate::common::sampling::Sampling;
-use crate::systems::{GOWALLA, Machine, Published, System, SystemConfig, configure};
+use crate::systems::{GOWALLA, Machine, NamedProgram, Published, System, SystemConfig, configure};
 use latentc::{CsrArray, prelude::*};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -79,6 +79,10 @@ impl SystemConfig for Config {
         let programs = programs(self, data)?;
         let model = EmbeddingRecommender::new(data.clone(), programs, self.schedule.seed, machine)?;
         Ok(Box::new(model))
+    }
+
+    fn programs(&self, data: &Interactions) -> Result<Vec<NamedProgram>, ModelError> {
+        programs(self, data)?.named(data)
     }
 }
 

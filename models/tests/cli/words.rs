@@ -15,8 +15,15 @@ fn only<'a>(events: &'a [Value], event: &str) -> Vec<&'a Value> {
 #[test]
 fn help_teaches_with_examples() {
     let place = Place::new();
-    for words in ["--help", "list --help", "train --help", "eval --help", "recommend --help", "bench --help"]
-    {
+    for words in [
+        "--help",
+        "list --help",
+        "train --help",
+        "eval --help",
+        "recommend --help",
+        "bench --help",
+        "explain --help",
+    ] {
         let text = place.run(words).ok();
         assert!(text.contains("latentc train") || text.contains("Example"), "{words}: {text}");
     }

@@ -58,8 +58,8 @@ impl How {
 
     pub fn plan(&self, graph: &Graph) -> Result<Program, TestCaseError> {
         let library: &dyn Library = if self.by_hand { &Kernels } else { &Selection };
-        let options =
-            passes::Options { target: &self.target, library, rewrite: self.rewrite, fuse: self.fuse };
+        let (rewrite, fuse) = (self.rewrite, self.fuse);
+        let options = passes::Options { library, rewrite, fuse, ..passes::Options::new(&self.target) };
         let optimised = passes::optimise(graph, &options).map_err(fail)?;
         let fusion = passes::regions(&optimised, &options);
         if fusion.refusals.iter().any(|(n, m, why)| n == m && *why == Refusal::Cycle) {
@@ -140,7 +140,9 @@ pub fn compiled(graph: &RandomGraph, how: &How, threads: &[usize]) -> Result<Vec
 pub fn sessions(program: &Program, threads: &[usize]) -> Result<Vec<Session>, TestCaseError> {
     let folder = tempfile::tempdir().map_err(fail)?;
     let cache = || Cache::Dir(folder.path().to_owned());
-    let session = |threads: &usize| Session::cpu(program, &Options { threads: *threads, cache: cache() });
+    let session = |threads: &usize| {
+        Session::cpu(program, &Options { threads: *threads, cache: cache(), ..Options::default() })
+    };
     threads.iter().map(|t| session(t).map_err(fail)).collect()
 }
 
@@ -179,8 +181,13 @@ fn set(session: &mut Session, name: &str, a: &Array) -> Result<(), TestCaseError
         DType::F16 => session.set(name, shape, a.as_slice::<half::f16>()),
         DType::I64 => session.set(name, shape, a.as_slice::<i64>()),
         DType::I32 => session.set(name, shape, a.as_slice::<i32>()),
+        DType::I16 => session.set(name, shape, a.as_slice::<i16>()),
+        DType::I8 => session.set(name, shape, a.as_slice::<i8>()),
+        DType::U64 => session.set(name, shape, a.as_slice::<u64>()),
         DType::U32 => session.set(name, shape, a.as_slice::<u32>()),
-        DType::U8 | DType::Bool => session.set(name, shape, a.as_slice::<u8>()),
+        DType::U16 => session.set(name, shape, a.as_slice::<u16>()),
+        // Types of one byte that the host has none of its own for are set by their bits.
+        _ => session.set(name, shape, a.as_slice::<u8>()),
     }
     .map_err(fail)
 }
@@ -199,7 +206,11 @@ fn get(session: &Session, name: &str, dtype: DType) -> Result<Array, TestCaseErr
         DType::F16 => take!(half::f16),
         DType::I64 => take!(i64),
         DType::I32 => take!(i32),
+        DType::I16 => take!(i16),
+        DType::I8 => take!(i8),
+        DType::U64 => take!(u64),
         DType::U32 => take!(u32),
+        DType::U16 => take!(u16),
         DType::U8 => take!(u8),
         DType::Bool => {
             let (shape, values) = session.output::<u8>(name).map_err(fail)?;
@@ -208,6 +219,12 @@ fn get(session: &Session, name: &str, dtype: DType) -> Result<Array, TestCaseErr
             if values.iter().any(|b| *b > 1) {
                 return Err(fail(format!("`{name}` holds a bool that is neither 0 nor 1")));
             }
+            a
+        }
+        DType::F8E4M3Fn | DType::F8E5M2 | DType::F8E4M3Fnuz | DType::F8E5M2Fnuz => {
+            let (shape, values) = session.output::<u8>(name).map_err(fail)?;
+            let mut a = Array::zeros(dtype, shape);
+            a.as_bytes_mut().copy_from_slice(values);
             a
         }
     })

@@ -1,5 +1,6 @@
 //! Random programs, compiled in every way and compared with the interpreter.
 //!
+//! * [`ahead`]: the same as objects, built ahead of time.
 //! * [`anything`]: small graphs over all ops, at the sizes where code breaks.
 //! * [`layers`]: what recommenders are made of, rows of many widths: products, sparse sums, norms, gathers,
 //!   sums over rows, forward and backward, with optimizers.
@@ -10,6 +11,7 @@
 //! the environment tries N times as many; `PROPTEST_RNG_SEED` draws others. Neither changes what a program
 //! computes or what is asked of it.
 
+mod ahead;
 mod anything;
 mod harness;
 mod layers;

@@ -206,7 +206,10 @@ impl Checkpoint {
             tensors.push(tensor.ok_or_else(|| CheckpointError::Tensor {
                 path: path.to_path_buf(),
                 tensor: name.clone(),
-                what: format!("element type {:?}, expected f32, f64, i32, i64 or u32", view.dtype()),
+                what: format!(
+                    "element type {:?}, expected a float of 16 bits or more, or an integer",
+                    view.dtype()
+                ),
             })?);
         }
         tensors.sort_by(|a, b| a.name().cmp(b.name()));

@@ -1,5 +1,6 @@
 //! A tensor with a name, on the host: the unit of checkpoints.
 
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, View};
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +18,20 @@ pub enum Values {
     I64(Vec<i64>),
     /// 32-bit unsigned.
     U32(Vec<u32>),
+    /// The upper half of a 32-bit floating point number.
+    Bf16(Vec<bf16>),
+    /// 16-bit floating point.
+    F16(Vec<f16>),
+    /// 16-bit signed.
+    I16(Vec<i16>),
+    /// 8-bit signed.
+    I8(Vec<i8>),
+    /// 64-bit unsigned.
+    U64(Vec<u64>),
+    /// 16-bit unsigned.
+    U16(Vec<u16>),
+    /// 8-bit unsigned.
+    U8(Vec<u8>),
 }
 
 macro_rules! each {
@@ -27,6 +42,13 @@ macro_rules! each {
             Values::I32($v) => $body,
             Values::I64($v) => $body,
             Values::U32($v) => $body,
+            Values::Bf16($v) => $body,
+            Values::F16($v) => $body,
+            Values::I16($v) => $body,
+            Values::I8($v) => $body,
+            Values::U64($v) => $body,
+            Values::U16($v) => $body,
+            Values::U8($v) => $body,
         }
     };
 }
@@ -47,7 +69,10 @@ impl Values {
         match self {
             Values::F32(v) => v.iter().all(|x| x.is_finite()),
             Values::F64(v) => v.iter().all(|x| x.is_finite()),
-            Values::I32(_) | Values::I64(_) | Values::U32(_) => true,
+            Values::Bf16(v) => v.iter().all(|x| x.is_finite()),
+            Values::F16(v) => v.iter().all(|x| x.is_finite()),
+            Values::I64(_) | Values::I32(_) | Values::I16(_) | Values::I8(_) => true,
+            Values::U64(_) | Values::U32(_) | Values::U16(_) | Values::U8(_) => true,
         }
     }
 
@@ -58,6 +83,13 @@ impl Values {
             Values::I32(_) => Dtype::I32,
             Values::I64(_) => Dtype::I64,
             Values::U32(_) => Dtype::U32,
+            Values::Bf16(_) => Dtype::BF16,
+            Values::F16(_) => Dtype::F16,
+            Values::I16(_) => Dtype::I16,
+            Values::I8(_) => Dtype::I8,
+            Values::U64(_) => Dtype::U64,
+            Values::U16(_) => Dtype::U16,
+            Values::U8(_) => Dtype::U8,
         }
     }
 
@@ -76,6 +108,13 @@ impl Values {
             Dtype::I32 => Values::I32(read(bytes, i32::from_le_bytes)),
             Dtype::I64 => Values::I64(read(bytes, i64::from_le_bytes)),
             Dtype::U32 => Values::U32(read(bytes, u32::from_le_bytes)),
+            Dtype::BF16 => Values::Bf16(read(bytes, bf16::from_le_bytes)),
+            Dtype::F16 => Values::F16(read(bytes, f16::from_le_bytes)),
+            Dtype::I16 => Values::I16(read(bytes, i16::from_le_bytes)),
+            Dtype::I8 => Values::I8(read(bytes, i8::from_le_bytes)),
+            Dtype::U64 => Values::U64(read(bytes, u64::from_le_bytes)),
+            Dtype::U16 => Values::U16(read(bytes, u16::from_le_bytes)),
+            Dtype::U8 => Values::U8(read(bytes, u8::from_le_bytes)),
             _ => return None,
         })
     }
@@ -175,12 +214,19 @@ mod tests {
             Values::I32(vec![i32::MIN, 7]),
             Values::I64(vec![i64::MAX]),
             Values::U32(vec![u32::MAX]),
+            Values::Bf16(vec![bf16::MIN_POSITIVE]),
+            Values::F16(vec![f16::MAX]),
+            Values::I16(vec![i16::MIN]),
+            Values::I8(vec![-1, 3]),
+            Values::U64(vec![u64::MAX]),
+            Values::U16(vec![u16::MAX]),
+            Values::U8(vec![255]),
         ] {
             assert_eq!(Values::from_bytes(values.dtype(), &values.to_bytes()), Some(values.clone()));
             let t = NamedTensor::new("t", &[values.len()], values);
             assert_eq!((&t).data_len(), (&t).data().len());
         }
-        assert_eq!(Values::from_bytes(Dtype::F16, &[0, 0]), None);
+        assert_eq!(Values::from_bytes(Dtype::BOOL, &[0, 0]), None);
     }
 
     #[test]

@@ -130,8 +130,8 @@ fn attention(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let y = im.cast(y, dtype)?;
     let shown = match n.int("qk_matmul_output_mode", 0) {
         0 => product,
-        1 => if n.version >= 24 { capped } else { biased },
-        2 => if n.version >= 24 { biased } else { capped },
+        1 => capped,
+        2 => biased,
         3 => probabilities,
         other => return n.mode_unknown("qk_matmul_output_mode", &other.to_string()),
     };

@@ -1,0 +1,83 @@
+//! Numbered files of every stage, on request.
+//!
+//! ```text
+//! DIR/PROGRAM/00-graph.ir 01-simplify.ir ... 08-regions.txt 09-plan.txt schedules.txt
+//!             kernels/NAME.nest NAME.ll NAME.opt.ll NAME.s
+//! ```
+//! What stands there changes nothing of what is compiled; nothing is ever read back from it.
+
+use super::code::{Wanted, explain};
+use super::limits::Limits;
+use crate::cpu::Isa;
+use crate::error::CompileError;
+use latentc_ir::graph::Graph;
+use latentc_ir::lower::Schedules;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What is to be dumped of a graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Dumped<'a> {
+    /// The processor that code is made for.
+    pub isa: &'a Isa,
+    /// Decisions that replace the usual ones.
+    pub schedules: &'a Schedules,
+    /// Whether the plan is one to be checked as it runs.
+    pub checked: bool,
+    /// Threads that make code.
+    pub threads: usize,
+}
+
+/// Writes every stage of a graph, from its text to machine code, into the folder of its name below `dir`, which is
+/// made. Files of that name are replaced; those of another program of the same name that has more stages stay.
+///
+/// # Errors
+/// What cannot be compiled, and what cannot be written.
+pub fn dump(graph: &Graph, what: Dumped, dir: &Path) -> Result<PathBuf, CompileError> {
+    let Dumped { isa, schedules, checked, threads } = what;
+    let title = graph.name.clone();
+    // Nothing is timed for a dump: limits of a machine that is as good as another.
+    let limits = Limits::stated(10.0, 100.0, threads, isa.l2 as u64);
+    let wanted = Wanted {
+        title,
+        isa: isa.clone(),
+        limits,
+        schedules: schedules.clone(),
+        code: true,
+        checked,
+        threads,
+    };
+    let made = explain(graph, wanted)?;
+    let folder = dir.join(file_name(&graph.name));
+    let kernels = folder.join("kernels");
+    fs::create_dir_all(&kernels).map_err(|source| CompileError::Dump { path: kernels.clone(), source })?;
+    let write = |path: PathBuf, text: &str| {
+        fs::write(&path, text).map_err(|source| CompileError::Dump { path: path.clone(), source })
+    };
+    for (i, stage) in made.about.stages.iter().enumerate() {
+        let graph = stage.name != "regions" && stage.name != "plan";
+        let extension = if graph { "ir" } else { "txt" };
+        let text = if stage.changed { stage.text.as_str() } else { "# as before\n" };
+        write(folder.join(format!("{i:02}-{}.{extension}", file_name(&stage.name))), text)?;
+    }
+    let schedules: String =
+        made.about.kernels.iter().map(|k| format!("{}: {}\n", k.name, k.schedule)).collect();
+    write(folder.join("schedules.txt"), &schedules)?;
+    for k in &made.about.kernels {
+        let path = |extension: &str| kernels.join(format!("{}.{extension}", file_name(&k.name)));
+        write(path("nest"), &k.nest)?;
+        if let Some(code) = &k.code {
+            write(path("ll"), &code.ir)?;
+            write(path("opt.ll"), &code.optimised)?;
+            write(path("s"), &code.assembly)?;
+        }
+    }
+    Ok(folder)
+}
+
+/// A name as one that any file system takes.
+fn file_name(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_".contains(c) { c } else { '_' };
+    let name: String = name.chars().map(safe).take(100).collect();
+    if name.is_empty() { "program".to_owned() } else { name }
+}

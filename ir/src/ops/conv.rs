@@ -1,0 +1,169 @@
+//! `conv`: convolution along one or more axes, as neural networks mean it (a correlation).
+
+use super::windows::{Window, Windows};
+use super::*;
+use crate::types::{Shape, product, shape_text};
+
+/// `(x [n, c, s..], w [m, c / groups, kernel..]) -> [n, m, positions..]`: channel `j` of the result is the sum, over
+/// the channels of its group and the offsets of the window, of what the window sees times `w[j]`; beyond `x` are zeros.
+/// Composite: `windows`, then a product of matrices.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// The window that moves along all axes `s`.
+    pub window: Window,
+    /// Into how many groups both lists of channels are divided.
+    pub groups: i64,
+}
+
+impl OpDef for Conv {
+    fn name(&self) -> &'static str {
+        "conv"
+    }
+
+    fn attrs(&self) -> Attrs {
+        let mut attrs = self.window.attrs();
+        attrs.push(("groups", Attr::Int(self.groups)));
+        attrs
+    }
+
+    fn infer(&self, operands: &[Type]) -> Result<Types, String> {
+        let [x, w] = fixed(tensors("conv", 2, operands)?);
+        let n = self.window.axes();
+        check_filters("conv", x, w, &self.window, self.groups)?;
+        let per_group = &w.shape[1] * &self.groups.into();
+        same_dim(
+            "conv",
+            "the number of channels",
+            &x.shape[1],
+            "that of the filters in all groups",
+            &per_group,
+        )?;
+        if w.shape[0].as_const().is_none_or(|m| m % self.groups != 0) {
+            return Err(format!("`conv`: {} groups do not divide {} filters", self.groups, w.shape[0]));
+        }
+        let positions = self.window.positions("conv", &x.shape[x.rank() - n..])?;
+        let shape = [x.shape[0].clone(), w.shape[0].clone()].into_iter().chain(positions);
+        Ok(one(Type::tensor(x.dtype, shape)))
+    }
+
+    fn eval(
+        &self,
+        operands: &[&Value],
+        types: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<Vec<Value>, EvalError> {
+        let (x, w) = (values::tensor(operands, 0)?, values::tensor(operands, 1)?);
+        let shape = values::result_sizes(types, 0, dims)?;
+        let (xs, ws) = (values::strides(x.shape()), values::strides(w.shape()));
+        let (filters, channels) = (shape[1] / self.groups as usize, w.shape()[1]);
+        let mut sums = values::Sums::zeros(x.dtype(), shape.iter().product());
+        let kernel: Vec<usize> = w.shape()[1..].to_vec();
+        values::positions(&shape, |i, at| {
+            let group = at[1] / filters;
+            values::positions(&kernel, |k, offset| {
+                let mut from = at[0] * xs[0] + (group * channels + offset[0]) * xs[1];
+                for axis in 0..self.window.axes() {
+                    let (o, k) = (at[2 + axis] as i64, offset[1 + axis] as i64);
+                    let w = &self.window;
+                    let seen = o * w.stride[axis] + k * w.dilation[axis] - w.before[axis];
+                    match usize::try_from(seen).ok().filter(|s| *s < x.shape()[2 + axis]) {
+                        Some(seen) => from += seen * xs[2 + axis],
+                        None => return,
+                    }
+                }
+                let product = x.get(from).as_f64() * w.get(at[1] * ws[0] + k).as_f64();
+                sums.add(i, Literal::float(crate::dtype::DType::F64, product));
+            });
+        });
+        Ok(vec![Value::Tensor(sums.array(&shape))])
+    }
+
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        cx.through_body(self)
+    }
+
+    fn body(
+        &self,
+        graph: &mut Graph,
+        operands: &[Operand],
+    ) -> Option<Result<Vec<Operand>, crate::diag::Diag>> {
+        let (x, w) = (operands[0], operands[1]);
+        let (xs, ws) = (graph.shape_of(x), graph.shape_of(w));
+        let (n, groups) = (self.window.axes(), Dim::from(self.groups));
+        let value = Literal::zero(graph.dtype_of(x));
+        let seen = graph.emit(Windows { window: self.window.clone(), value }, &[x]);
+        let all = graph.shape_of(seen);
+        let positions: Shape = all[2..2 + n].into();
+        let rows = &xs[0] * &product(&positions);
+        let depth = product(&ws[1..]);
+        let (y, filters) = if self.groups == 1 {
+            // [n, c, o.., k..] -> [n * o.., c * k..], by [m, c * k..]
+            let order = [0].into_iter().chain(2..2 + n).chain([1]).chain(2 + n..2 + 2 * n);
+            let seen = graph.permute(seen, order.collect());
+            let seen = graph.reshape(seen, Shape::from_iter([rows, depth.clone()]));
+            let w = graph.reshape(w, Shape::from_iter([ws[0].clone(), depth]));
+            (graph.matmul(seen, w, false, true), ws[0].clone())
+        } else {
+            // [n, g, c, o.., k..] -> [g, n * o.., c * k..], by [g, m, c * k..]
+            let filters = Dim::from(ws[0].as_const().unwrap_or(0) / self.groups);
+            let mut split: Shape = [xs[0].clone(), groups.clone(), ws[1].clone()].into_iter().collect();
+            split.extend(all[2..].iter().cloned());
+            let seen = graph.reshape(seen, split);
+            let order = [1, 0].into_iter().chain(3..3 + n).chain([2]).chain(3 + n..3 + 2 * n);
+            let seen = graph.permute(seen, order.collect());
+            let seen = graph.reshape(seen, Shape::from_iter([groups.clone(), rows, depth.clone()]));
+            let w = graph.reshape(w, Shape::from_iter([groups.clone(), filters.clone(), depth]));
+            (graph.matmul(seen, w, false, true), filters)
+        };
+        let apart = [xs[0].clone()].into_iter().chain(positions.iter().cloned()).chain([filters.clone()]);
+        let y = if self.groups == 1 {
+            let y = graph.reshape(y, apart.collect());
+            graph.permute(y, [0, n + 1].into_iter().chain(1..n + 1).collect())
+        } else {
+            let y = graph.reshape(y, std::iter::once(groups).chain(apart).collect());
+            let y = graph.permute(y, [1, 0, n + 2].into_iter().chain(2..n + 2).collect());
+            let shape = [xs[0].clone(), ws[0].clone()].into_iter().chain(positions);
+            graph.reshape(y, shape.collect())
+        };
+        Some(Ok(vec![y]))
+    }
+
+    fn class(&self) -> Class {
+        Class::Composite
+    }
+
+    fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
+        let each = operands[1].as_tensor().map_or_else(|| 1.into(), |w| product(&w.shape[1..]));
+        Cost { flops: &(&elements(&results[0]) * &each) * &2.into(), bytes: traffic(operands, results) }
+    }
+}
+
+/// Filters `[a, b, kernel..]` for `[n, c, s..]`.
+pub(super) fn check_filters(
+    name: &str,
+    x: &TensorType,
+    w: &TensorType,
+    window: &Window,
+    groups: i64,
+) -> Result<(), String> {
+    let n = window.axes();
+    not_storage(name, x)?;
+    let fits = x.rank() == n + 2
+        && w.rank() == n + 2
+        && x.dtype == w.dtype
+        && x.dtype.is_float()
+        && groups > 0
+        && w.shape[2..].iter().zip(&window.kernel).all(|(a, k)| a.as_const() == Some(*k));
+    if fits {
+        return Ok(());
+    }
+    Err(format!(
+        "`{name}` in {groups} group(s) with a window of {:?} takes floats [n, c, s..] and filters of that window, \
+         {}{} and {}{} found",
+        window.kernel.as_slice(),
+        x.dtype,
+        shape_text(&x.shape),
+        w.dtype,
+        shape_text(&w.shape)
+    ))
+}

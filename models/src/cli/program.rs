@@ -1,0 +1,150 @@
+//! The argument of the commands that take a program: a system, or a file that holds one.
+
+use super::CliError;
+use super::load::open_data;
+use super::output::Output;
+use crate::common::config::Sources;
+use crate::common::data::{Declared, SHIPPED};
+use crate::systems::{SYSTEMS, find};
+use latentc::{Graph, Program};
+use std::path::{Path, PathBuf};
+
+/// Which program.
+#[derive(clap::Args, Clone, Debug)]
+pub struct ProgramArgs {
+    /// A system (see `latentc list`), or a file: a program as text, which ends in .ir.
+    #[arg(value_name = "SYSTEM|FILE")]
+    what: String,
+    /// Which program of the system: step (one step of training), embed (the final rows), rank [default: step].
+    #[arg(long, value_name = "NAME")]
+    program: Option<String>,
+    /// The data whose sizes the system's programs have [default: gowalla, which ships inside].
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// A TOML file of the system's configuration keys.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A configuration key; wins over --config. May be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+/// A program that was asked for.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The graph, with gradients and optimizer written out.
+    pub graph: Graph,
+    /// The program as the DSL made it, which also knows what parameters begin as; a file does not.
+    #[allow(dead_code)] // for words that need what parameters begin as
+    pub program: Option<Program>,
+    /// What it is for people: `lightgcn step on gowalla`, or the file.
+    pub title: String,
+}
+
+/// What the argument names. A kind of file is a row here and an arm of [`ProgramArgs::open`].
+enum Source<'a> {
+    /// A system that is registered.
+    System(&'static crate::systems::System),
+    /// A graph as text.
+    Text(&'a Path),
+}
+
+impl ProgramArgs {
+    fn source(&self) -> Result<Source<'_>, CliError> {
+        let path = Path::new(&self.what);
+        if path.extension().is_some_and(|e| e == "ir") {
+            return Ok(Source::Text(path));
+        }
+        if path.exists() && !SYSTEMS.iter().any(|s| s.name == self.what) {
+            let what = "not a file of a kind that holds a program; programs as text end in .ir".to_owned();
+            return Err(CliError::ProgramFile { path: path.to_owned(), what });
+        }
+        if self.what.contains(['/', '.']) {
+            let valid = SYSTEMS.iter().map(|s| s.name).collect::<Vec<_>>().join(", ");
+            return Err(CliError::NoProgram { name: self.what.clone(), valid });
+        }
+        Ok(Source::System(find(&self.what)?))
+    }
+
+    /// Reads or builds the program.
+    pub fn open(&self, out: &Output) -> Result<Chosen, CliError> {
+        match self.source()? {
+            Source::System(system) => self.of_system(system, out),
+            Source::Text(path) => self.of_text(path),
+        }
+    }
+
+    /// The name of a library of what the argument names: the system's, or the file's without its ending.
+    pub fn library_name(&self) -> String {
+        let stem = Path::new(&self.what).file_stem().map(|s| s.to_string_lossy().into_owned());
+        stem.unwrap_or_else(|| self.what.clone())
+    }
+
+    /// Reads or builds the program asked for, or every program of a system where none is, each with its word
+    /// (none for a file, which holds one).
+    pub fn open_all(&self, out: &Output) -> Result<Vec<(&'static str, Chosen)>, CliError> {
+        match self.source()? {
+            Source::System(system) => self.all_of_system(system, out),
+            Source::Text(path) => Ok(vec![("", self.of_text(path)?)]),
+        }
+    }
+
+    fn of_system(&self, system: &'static crate::systems::System, out: &Output) -> Result<Chosen, CliError> {
+        let wanted = self.program.as_deref().unwrap_or("step");
+        let all = self.all_of_system(system, out)?;
+        let valid = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let found = all.into_iter().find(|(name, _)| *name == wanted).map(|(_, chosen)| chosen);
+        found.ok_or(CliError::NoSuchProgram { system: system.name.into(), name: wanted.into(), valid })
+    }
+
+    /// The programs of a system: the one asked for, or all.
+    fn all_of_system(
+        &self,
+        system: &'static crate::systems::System,
+        out: &Output,
+    ) -> Result<Vec<(&'static str, Chosen)>, CliError> {
+        let mut sources = Sources::default();
+        if let Some(path) = &self.config {
+            sources = sources.file(path)?;
+        }
+        for setting in &self.settings {
+            sources = sources.setting(setting);
+        }
+        let configured = (system.configure)(&sources)?;
+        let data = self.data.as_deref().unwrap_or(SHIPPED[0]);
+        let data = open_data(data, Declared { users: None, items: None }, out)?;
+        let refused = |source| CliError::Model { system: system.name, source };
+        let all = configured.programs(&data).map_err(refused)?;
+        let valid = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let wanted = |name: &str| self.program.as_deref().is_none_or(|p| p == name);
+        let chosen = all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, program)| {
+            let title = format!("{} {name} on {}", system.name, data.name);
+            (name, Chosen { graph: program.graph().clone(), program: Some(program), title })
+        });
+        let chosen: Vec<(&'static str, Chosen)> = chosen.collect();
+        match (&self.program, chosen.is_empty()) {
+            (Some(name), true) => {
+                Err(CliError::NoSuchProgram { system: system.name.into(), name: name.clone(), valid })
+            }
+            _ => Ok(chosen),
+        }
+    }
+
+    fn of_text(&self, path: &Path) -> Result<Chosen, CliError> {
+        let given = [
+            ("--program", self.program.is_some()),
+            ("--data", self.data.is_some()),
+            ("--config", self.config.is_some()),
+            ("--set", !self.settings.is_empty()),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(CliError::OnlySystems { option, path: path.to_owned() });
+        }
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::ProgramFile {
+            path: path.to_owned(),
+            what: format!("cannot be read ({e}); check the path"),
+        })?;
+        let graph = latentc::read_graph(&path.display().to_string(), &text)?;
+        Ok(Chosen { graph, program: None, title: path.display().to_string() })
+    }
+}

@@ -2,12 +2,9 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
-<<<<<<< HEAD
 mod arrays;
-=======
 #[cfg(feature = "llvm")]
 pub mod aot;
->>>>>>> main
 mod cache;
 #[cfg(feature = "llvm")]
 mod compile;

@@ -142,7 +142,7 @@ fn execute(program: &Imported, given: &Given, device: On) -> Result<Vec<(String,
     if program.graph.outputs.is_empty() {
         return Ok(vec![]);
     }
-    let options = Options { threads: 1, cache: Cache::Off };
+    let options = Options { threads: 1, cache: Cache::Off, ..Options::default() };
     let mut session = match device {
         On::Cpu => Session::compile(&program.graph, &options),
         On::Interp => Session::interp(&program.graph),

@@ -218,7 +218,7 @@ fn bounds(elem: Elem) -> Option<(f64, f64)> {
 }
 
 /// `saturate(round(x / scale) + zero)` in an element type.
-fn quantized(im: &mut Importer<'_>, x: Operand, scale: Operand, zero: Option<Operand>, to: Elem, fit: Fit<'_>) -> R<T> {
+pub(super) fn quantized(im: &mut Importer<'_>, x: Operand, scale: Operand, zero: Option<Operand>, to: Elem, fit: Fit<'_>) -> R<T> {
     let q = im.div(x, scale)?;
     let Some((lo, hi)) = bounds(to) else {
         let mut q = im.widen(q)?;

@@ -4,9 +4,11 @@ mod activation;
 mod attention;
 mod cast;
 mod control;
+mod conv;
 mod elementwise;
 mod gather;
 mod generate;
+mod image;
 mod loss;
 mod movement;
 mod norm;
@@ -16,6 +18,7 @@ mod reduce;
 mod rnn;
 mod sequence;
 mod shape;
+mod signal;
 mod softmax;
 mod training;
 
@@ -35,6 +38,9 @@ pub(super) const STANDARD: &[&[Row]] = &[
     softmax::ROWS,
     norm::ROWS,
     pool::ROWS,
+    conv::ROWS,
+    image::ROWS,
+    signal::ROWS,
     loss::ROWS,
     attention::ROWS,
     rnn::ROWS,

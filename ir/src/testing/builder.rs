@@ -427,6 +427,7 @@ fn keeps_bits(op: &Op) -> bool {
         | Op::Index(_)
         | Op::RowSparse(_)
         | Op::RowSparseParts(_)
+        | Op::Sort(_)
         | Op::TopK(_) => true,
         Op::Cumulative(c) => matches!(c.op, ReduceOp::Max | ReduceOp::Min),
         _ => false,

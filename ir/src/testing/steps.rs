@@ -36,6 +36,7 @@ use crate::ops::segments::Segments;
 use crate::ops::size::Size;
 use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
+use crate::ops::sort::Sort;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
 use crate::ops::spread::Spread;
@@ -87,6 +88,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("sddmm", sddmm),
     ("csr_degree", csr_degree),
     ("top_k", top_k),
+    ("sort", sort),
     ("score_top_k", score_top_k),
     ("dropout", dropout),
     ("softmax", softmax),
@@ -697,6 +699,17 @@ fn top_k(b: &mut Builder<'_>) -> Option<()> {
     let size = b.size(&width);
     (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
     b.add(TopK { k }, &[&x])?;
+    Some(())
+}
+
+fn sort(b: &mut Builder<'_>) -> Option<()> {
+    let rows = |t: &Type| t.as_tensor().is_some_and(|t| t.rank() > 0 && t.dtype != DType::Bool);
+    let x = b.pick(rows)?;
+    let width = shape_of(b, &x).last()?.clone();
+    let size = b.size(&width);
+    (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
+    let descending = b.one_in(2);
+    b.add(Sort { descending }, &[&x])?;
     Some(())
 }
 

@@ -1,12 +1,18 @@
 //! The tensor handle, and how operands of different shapes meet.
 
+mod attention;
+mod composed;
 mod elementwise;
 mod linalg;
 mod movement;
 mod norm;
 mod operators;
+mod positions;
 mod reduce;
+mod spatial;
 
+pub use attention::Attention;
+pub use positions::{Around, Update};
 pub(crate) use reduce::How;
 
 use crate::dims::{At, AxesLike, AxisLike, Dim, DimLike};

@@ -6,6 +6,7 @@
 
 pub mod attention;
 pub mod einsum;
+pub mod fourier;
 pub mod norm;
 pub mod pad;
 pub mod pool;

@@ -97,16 +97,21 @@
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
+//! | object files for C and Rust | [`aot`] |
 //!
 //! Without the default feature `llvm` there is no [`cpu`], and programs run by the interpreter only.
 
 // `#[derive(Params)]` writes `::latentc`, in this crate too.
 extern crate self as latentc;
 
+#[cfg(feature = "llvm")]
+pub mod aot;
 mod csr;
 mod device;
 mod dims;
 mod errors;
+#[cfg(feature = "npz")]
+pub mod import;
 pub mod params;
 mod program;
 mod scope;
@@ -118,13 +123,14 @@ pub use csr::Csr;
 pub use device::cpu;
 pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
-pub use errors::Errors;
+pub use errors::{Errors, excerpts};
 #[cfg(feature = "llvm")]
-pub use latentc_backends::cpu::{Isa, llvm_version};
+pub use latentc_backends::cpu::{Isa, llvm_version, peaks};
 #[cfg(feature = "llvm")]
 pub use latentc_backends::debug;
 pub use latentc_backends::{
-    Axis, Cache, CompileError, Declared, Fault, Ids, Options, Report, RunError, Session, Store, Trace, Wrong,
+    Axis, Cache, CacheNote, CompileError, Declared, Fault, Ids, Options, Peaks, Profile, Report, RunError,
+    Session, Store, Trace, Wrong,
 };
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;

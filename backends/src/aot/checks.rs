@@ -39,10 +39,27 @@ impl<'c> Fail<'c> {
 
     /// Ends the call with an error.
     pub fn end(self, f: &Fun<'_, 'c>, state: P<'c>, code: Code, which: I<'c>, n: Numbers<'c>) -> Made {
+        f.give(self.write(f, state, code, which, n)?)
+    }
+
+    /// The code that a state has.
+    pub fn code(self, f: &Fun<'_, 'c>, state: P<'c>) -> Made<I<'c>> {
+        Ok(f.ops.load(f.ops.ctx.i32_type().into(), state, 4)?.into_int_value())
+    }
+
+    /// Writes an error and goes on with its code.
+    pub fn write(
+        self,
+        f: &Fun<'_, 'c>,
+        state: P<'c>,
+        code: Code,
+        which: I<'c>,
+        n: Numbers<'c>,
+    ) -> Made<I<'c>> {
         let which = if which.get_type().get_bit_width() == 64 { f.low32(which)? } else { which };
         let (at, found, least, most) = (n.at.into(), n.found.into(), n.least.into(), n.most.into());
         let args = [state.into(), f.int32(code.number()).into(), which.into(), at, found, least, most];
-        f.give(f.call_int(self.0, &args)?)
+        f.call_int(self.0, &args)
     }
 }
 

@@ -225,6 +225,11 @@ impl<'a, 'c> Fun<'a, 'c> {
         Ok(self.ops.load(self.i64_type().into(), p, 8)?.into_int_value())
     }
 
+    /// A number of 64 bits at any address; the targets are little-endian.
+    pub fn little_endian(&self, p: P<'c>) -> Made<I<'c>> {
+        Ok(self.ops.load(self.i64_type().into(), p, 1)?.into_int_value())
+    }
+
     pub fn load_ptr(&self, p: P<'c>) -> Made<P<'c>> {
         Ok(self.ops.load(self.ops.ptr_type().into(), p, 8)?.into_pointer_value())
     }
@@ -250,8 +255,9 @@ impl<'a, 'c> Fun<'a, 'c> {
         let x = self.ops.load(ty.into(), p, size)?.into_int_value();
         let b = &self.ops.builder;
         Ok(match dtype {
-            DType::I64 | DType::F64 => x,
-            DType::I32 => b.build_int_s_extend(x, self.i64_type(), "")?,
+            // As signed numbers the greatest u64 are negative, so they are as far out of every range.
+            DType::I64 | DType::U64 | DType::F64 => x,
+            DType::I32 | DType::I16 | DType::I8 => b.build_int_s_extend(x, self.i64_type(), "")?,
             _ => b.build_int_z_extend(x, self.i64_type(), "")?,
         })
     }

@@ -144,14 +144,8 @@ impl<'c> Driver<'_, 'c> {
 
         let f = &Fun::begin(ops, declare(ops, &self.name("run"), &[Pointer], Some(I32), true));
         let state = f.arg_ptr(0)?;
-        f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
-        self.clear_error(f, state)?;
+        let sizes = self.begin_call(f, state)?;
         let none = Numbers::none(f);
-        let ready = f.load(self.member(f, state, Member::Ready)?)?;
-        f.when(f.compare(NE, ready, f.int(sig.abi as i64))?, || {
-            self.fail.end(f, state, Code::NOT_READY, f.int(sig.which_program()), none)
-        })?;
-        let sizes = self.dims(f, state)?;
         let mut lengths = vec![];
         for at in 0..sig.pointers.len() {
             let len = sizes.dim(&sig.pointers[at].len)?;
@@ -177,6 +171,15 @@ impl<'c> Driver<'_, 'c> {
             let code = f.call_int(*check, &args)?;
             f.when(f.compare(NE, code, f.int32(0))?, || f.give(code))?;
         }
+        // Of all plans alike, since they are of one graph.
+        for table in self.versions.iter().take(1).flat_map(|v| &v.plan.tables) {
+            let (rows, found) = (sizes.dim(&table.rows)?, sizes.dim(&table.ids)?);
+            let wrong = f.and(f.compare(LE, rows, f.int(0))?, f.compare(GT, found, f.int(0))?)?;
+            f.when(wrong, || {
+                let which = f.int(sig.which_program());
+                self.fail.end(f, state, Code::EMPTY_TABLE, which, Numbers { found, ..none })
+            })?;
+        }
         let chosen = f.load(self.member(f, state, Member::Chosen)?)?;
         for (at, version) in versions.iter().enumerate() {
             f.when(f.compare(EQ, chosen, f.int(at as i64))?, || {
@@ -187,8 +190,19 @@ impl<'c> Driver<'_, 'c> {
         self.fail.end(f, state, Code::NOT_READY, f.int(sig.which_program()), none)
     }
 
+    /// What a call begins with: a state that has been initialised, whose dims are in their ranges.
+    pub fn begin_call<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
+        f.when(f.is_null(state)?, || f.give(f.int32(Code::MISSING.number())))?;
+        self.clear_error(f, state)?;
+        let ready = f.load(self.member(f, state, Member::Ready)?)?;
+        f.when(f.compare(NE, ready, f.int(self.sig.abi as i64))?, || {
+            self.fail.end(f, state, Code::NOT_READY, f.int(self.sig.which_program()), Numbers::none(f))
+        })?;
+        self.dims(f, state)
+    }
+
     /// The dims of a state, each checked against its range.
-    pub fn dims<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
+    fn dims<'f, 'a>(&self, f: &'f Fun<'a, 'c>, state: P<'c>) -> Made<Sizes<'f, 'a, 'c>> {
         let sizes = self.dims_as_they_are(f, state)?;
         for (at, ((_, symbol), (_, found))) in self.sig.dims.iter().zip(&sizes.dims).enumerate() {
             let (least, most) = (f.int(symbol.lo), f.int(symbol.hi));

@@ -24,6 +24,7 @@ mod launch;
 mod level;
 mod report;
 mod rust_module;
+mod safetensors;
 mod signature;
 mod sizes;
 mod status;

@@ -23,7 +23,7 @@ macro_rules! statuses {
 
         /// Codes, by name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)] // names as C has them
         pub(super) enum Code { $($name),+ }
     };
 }
@@ -38,6 +38,7 @@ statuses! {
     DIM = "{which} is {found}, outside {least}..={most}";
     WORKSPACE = "{which} has {found} bytes, {least} are needed";
     ID = "{which}, element {at}: {found} is outside 0..{most}";
+    EMPTY_TABLE = "{which}: {found} row numbers are to be brought into a table that has no row";
     TRUTH = "{which}, element {at}: {found} is no truth value; give 0 or 1";
     PATTERN_SIZE = "{which} has {found} rows, columns or entries; a pattern has at most {most}";
     PATTERN_ENDS = "{which}: row pointer {at} is {found}, expected {least}; they run from 0 to the number of entries";
@@ -49,6 +50,7 @@ statuses! {
     WEIGHTS_FORM = "{which}: the weights are no safetensors file, which shows at byte {at} of {found}";
     WEIGHTS_MISSING = "{which} is not in the weights";
     WEIGHTS_TYPE = "{which} has another element type in the weights";
+    WEIGHTS_RANK = "{which} has {found} sizes in the weights, expected {least}";
     WEIGHTS_SHAPE = "{which}: size {at} is {found} in the weights, expected {least}";
     WEIGHTS_BYTES = "{which} has {found} bytes in the weights, expected {least}";
 }

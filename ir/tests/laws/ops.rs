@@ -73,6 +73,13 @@ fn positive(shape: &[usize], seed: u32) -> Value {
     Value::Tensor(Array::from_f64(DType::F64, shape, &all))
 }
 
+/// Numbers between `middle - size` and `middle + size`.
+fn within(shape: &[usize], size: f64, middle: f64, seed: u32) -> Value {
+    let Value::Tensor(a) = numbers(shape, seed) else { unreachable!("a tensor") };
+    let all: Vec<f64> = a.to_f64().iter().map(|x| middle + size * x.tanh()).collect();
+    Value::Tensor(Array::from_f64(DType::F64, shape, &all))
+}
+
 fn ints<T: latentc_ir::array::Element>(shape: &[usize], values: &[T]) -> Value {
     Value::Tensor(Array::from_slice(shape, values))
 }
@@ -114,7 +121,22 @@ fn cases() -> Vec<Case> {
             (ScalarOp::Log | ScalarOp::Log1p | ScalarOp::Sqrt | ScalarOp::Rsqrt | ScalarOp::Recip, _) => {
                 vec![positive(&shape, 1)]
             }
-            (ScalarOp::Div | ScalarOp::Rem, _) => vec![numbers(&shape, 1), positive(&shape, 2)],
+            (ScalarOp::Lgamma | ScalarOp::Digamma, _) => {
+                // On both sides of the reflection, away from the poles.
+                let all: Vec<f64> =
+                    (0..10).map(|i| 1.37 * f64::from(i) - 5.6 + 0.01 * f64::from(i * i)).collect();
+                vec![Value::Tensor(Array::from_f64(DType::F64, &shape, &all))]
+            }
+            (ScalarOp::Asin | ScalarOp::Acos | ScalarOp::Atanh, _) => vec![within(&shape, 0.9, 0.0, 1)],
+            (ScalarOp::Tan, _) => vec![within(&shape, 1.4, 0.0, 1)],
+            (ScalarOp::Acosh, _) => vec![within(&shape, 0.9, 2.1, 1)],
+            (ScalarOp::Atan2, _) => vec![numbers(&shape, 1), positive(&shape, 2)],
+            (_, Signature::Integer) => {
+                vec![ints(&shape, &[1i32, -5, 7, 9, -1, 3, 2, 1, 0, 6]), ints(&shape, &[1i32; 10])]
+            }
+            (ScalarOp::Div | ScalarOp::Rem | ScalarOp::Fmod, _) => {
+                vec![numbers(&shape, 1), positive(&shape, 2)]
+            }
             (ScalarOp::Pow, _) => vec![positive(&shape, 1), numbers(&shape, 2)],
             (_, Signature::Logic) => (1..=op.arity()).map(|i| bools(&shape, i as u32)).collect(),
             (_, Signature::Select) => vec![bools(&shape, 1), numbers(&shape, 2), numbers(&shape, 3)],

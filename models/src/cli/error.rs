@@ -109,6 +109,14 @@ pub enum CliError {
     /// Mistakes in a program, each with its lines.
     #[error("the program cannot be used\n{}", .0.render(false))]
     Program(latentc::Errors),
+    /// A library that cannot be built.
+    #[error(transparent)]
+    Aot(#[from] latentc::aot::AotError),
+    /// Weights that are to be embedded and are not given.
+    #[error(
+        "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
+    )]
+    NoValues,
     /// A kernel that the program does not have.
     #[error("no kernel `{name}`; there are: {valid}")]
     NoKernel {
@@ -125,9 +133,12 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
-    /// Stages that could not be dumped.
+    /// A program that cannot be compiled, through no fault of its lines.
     #[error(transparent)]
-    Dump(#[from] latentc::debug::DumpError),
+    Compile(latentc::CompileError),
+    /// A machine whose limits cannot be measured.
+    #[error(transparent)]
+    Measure(#[from] latentc::peaks::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -160,6 +171,9 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// A trace that could not be written.
+    #[error(transparent)]
+    Trace(#[from] crate::common::run::SaveError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),
@@ -179,7 +193,10 @@ impl From<latentc::Errors> for CliError {
 
 impl From<latentc::CompileError> for CliError {
     fn from(e: latentc::CompileError) -> CliError {
-        CliError::Program(e.into())
+        match e {
+            latentc::CompileError::Lower { .. } => CliError::Program(e.into()),
+            other => CliError::Compile(other),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 pub mod bench;
+mod build;
 mod doctor;
 mod error;
 mod eval;
@@ -16,10 +17,12 @@ mod load;
 mod names;
 pub mod output;
 mod pack;
+mod profile;
 mod program;
 mod progress;
 mod quality;
 mod recommend;
+mod switches;
 mod table;
 mod train;
 
@@ -41,6 +44,7 @@ Start here:
   latentc eval runs/lightgcn-1                      all metrics of the best checkpoint
   latentc recommend --run runs/lightgcn-1 --user 7  what user 7 may like
   latentc explain lightgcn                          what the compiler makes of it, and why
+  latentc build lightgcn --out lib                  a library for C and Rust, without this program
 
 Every word explains itself: latentc train --help
 Exit codes: 0 done, 1 error, 130 interrupted after saving.";
@@ -52,6 +56,7 @@ enum Command {
     Eval(eval::Args),
     Recommend(recommend::Args),
     Explain(explain::Args),
+    Build(build::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
     Pack(pack::Args),
@@ -82,8 +87,10 @@ pub fn main() -> ExitCode {
         Command::Eval(a) => a.json,
         Command::Recommend(a) => a.json,
 
+        Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
-        Command::Explain(_) | Command::Bench(_) | Command::Pack(_) => false,
+        Command::Explain(a) => a.json,
+        Command::Bench(_) | Command::Pack(_) => false,
     });
     let result = match &cli.command {
         Command::List(a) => list::run(a, &out),
@@ -91,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Eval(a) => eval::run(a, &out),
         Command::Recommend(a) => recommend::run(a, &out),
         Command::Explain(a) => explain::run(a, &out),
+        Command::Build(a) => build::run(a, &out),
         Command::Bench(a) => bench::run(a, &out),
         Command::Doctor(a) => doctor::run(a, &out),
         Command::Pack(a) => pack::run(a, &out),

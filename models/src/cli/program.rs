@@ -35,6 +35,7 @@ pub struct Chosen {
     /// The graph, with gradients and optimizer written out.
     pub graph: Graph,
     /// The program as the DSL made it, which also knows what parameters begin as; a file does not.
+    #[allow(dead_code)] // for words that need what parameters begin as
     pub program: Option<Program>,
     /// What it is for people: `lightgcn step on gowalla`, or the file.
     pub title: String,
@@ -73,7 +74,35 @@ impl ProgramArgs {
         }
     }
 
+    /// The name of a library of what the argument names: the system's, or the file's without its ending.
+    pub fn library_name(&self) -> String {
+        let stem = Path::new(&self.what).file_stem().map(|s| s.to_string_lossy().into_owned());
+        stem.unwrap_or_else(|| self.what.clone())
+    }
+
+    /// Reads or builds the program asked for, or every program of a system where none is, each with its word
+    /// (none for a file, which holds one).
+    pub fn open_all(&self, out: &Output) -> Result<Vec<(&'static str, Chosen)>, CliError> {
+        match self.source()? {
+            Source::System(system) => self.all_of_system(system, out),
+            Source::Text(path) => Ok(vec![("", self.of_text(path)?)]),
+        }
+    }
+
     fn of_system(&self, system: &'static crate::systems::System, out: &Output) -> Result<Chosen, CliError> {
+        let wanted = self.program.as_deref().unwrap_or("step");
+        let all = self.all_of_system(system, out)?;
+        let valid = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
+        let found = all.into_iter().find(|(name, _)| *name == wanted).map(|(_, chosen)| chosen);
+        found.ok_or(CliError::NoSuchProgram { system: system.name.into(), name: wanted.into(), valid })
+    }
+
+    /// The programs of a system: the one asked for, or all.
+    fn all_of_system(
+        &self,
+        system: &'static crate::systems::System,
+        out: &Output,
+    ) -> Result<Vec<(&'static str, Chosen)>, CliError> {
         let mut sources = Sources::default();
         if let Some(path) = &self.config {
             sources = sources.file(path)?;
@@ -86,15 +115,18 @@ impl ProgramArgs {
         let data = open_data(data, Declared { users: None, items: None }, out)?;
         let refused = |source| CliError::Model { system: system.name, source };
         let all = configured.programs(&data).map_err(refused)?;
-        let wanted = self.program.as_deref().unwrap_or("step");
         let valid = all.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
-        match all.into_iter().find(|(name, _)| *name == wanted) {
-            Some((name, program)) => Ok(Chosen {
-                graph: program.graph().clone(),
-                program: Some(program),
-                title: format!("{} {name} on {}", system.name, data.name),
-            }),
-            None => Err(CliError::NoSuchProgram { system: system.name.into(), name: wanted.into(), valid }),
+        let wanted = |name: &str| self.program.as_deref().is_none_or(|p| p == name);
+        let chosen = all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, program)| {
+            let title = format!("{} {name} on {}", system.name, data.name);
+            (name, Chosen { graph: program.graph().clone(), program: Some(program), title })
+        });
+        let chosen: Vec<(&'static str, Chosen)> = chosen.collect();
+        match (&self.program, chosen.is_empty()) {
+            (Some(name), true) => {
+                Err(CliError::NoSuchProgram { system: system.name.into(), name: name.clone(), valid })
+            }
+            _ => Ok(chosen),
         }
     }
 

@@ -4,7 +4,9 @@ mod common;
 
 use common::{Machine, Outputs, devices};
 use latentc::prelude::*;
-use latentc::{Array, CsrArray, Scales, Walk};
+use latentc::{
+    Around, Array, Attention, Coordinates, CsrArray, Interpolation, Resize, Scales, Update, Walk, Window,
+};
 use latentc_ir::grad::gradients;
 use latentc_ir::graph::Operand;
 use latentc_ir::interp;
@@ -471,4 +473,77 @@ fn ranking_leaves_out_what_was_seen() {
     close(out["ids"].clone(), &[1, 3], &[2.0, 0.0, -1.0]);
     close(out["scores"].clone(), &[1, 3], &[4.0, 2.0, f64::NEG_INFINITY]);
     close(out["best"].clone(), &[1, 1], &[7.0]);
+}
+
+#[test]
+fn elements_are_taken_written_and_put_in_order() {
+    close(of_x(|g, x| x.take(g.fill(DType::I32, [2], 2.0), 1)), &[2, 2], &[3.0, 3.0, 6.0, 6.0]);
+    close(of_x(|_, x| x.flip(1).roll(1, 1)), &[2, 3], &[1.0, 3.0, 2.0, 4.0, 6.0, 5.0]);
+    close(
+        of_x(|_, x| x.extend(1, 1, 1, Around::Reflect)),
+        &[2, 5],
+        &[2., 1., 2., 3., 2., 5., 4., 5., 6., 5.],
+    );
+    close(of_x(|_, x| x.tile([1, 2]).slice(0, 0..1)), &[1, 6], &[1.0, 2.0, 3.0, 1.0, 2.0, 3.0]);
+    close(of_x(|_, x| x.upper_triangle(1)), &[2, 3], &[0.0, 2.0, 3.0, 0.0, 0.0, 6.0]);
+    close(of_x(|_, x| x.sort(1, true).0), &[2, 3], &[3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+    close(of_x(|_, x| (-x).argsort(0, false).cast(DType::F32)), &[2, 3], &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
+    let written = of_x(|g, x| {
+        let ids = g.positions(DType::I32, [2, 3], 0) * 0;
+        x.put_along(ids, x * 10.0, 0, Update::Add)
+    });
+    close(written, &[2, 3], &[51.0, 72.0, 93.0, 4.0, 5.0, 6.0]);
+    close(of_x(|g, _| g.positions(DType::I32, [2], 0).one_hot(2, DType::F32)), &[2, 2], &[1., 0., 0., 1.]);
+}
+
+#[test]
+fn images_are_convolved_and_resized() {
+    let image = |x: Tensor<'_>| -> [usize; 4] { [1, 1, x.shape()[0].as_const().unwrap(), 3] };
+    let summed = of_x(|g, x| {
+        let filter = g.fill(DType::F32, [1, 1, 2, 2], 1.0);
+        x.reshape(image(x)).conv(filter, &Window::new([2, 2]).with_pads([0, 1]), 1)
+    });
+    close(summed, &[1, 1, 1, 4], &[5.0, 12.0, 16.0, 9.0]);
+    let back = of_x(|g, x| {
+        let filter = g.fill(DType::F32, [1, 1, 1, 2], 1.0);
+        let window = Window::new([1, 2]).with_stride([1, 2]);
+        x.reshape(image(x)).conv_transpose(filter, &window, 1, &[])
+    });
+    close(back, &[1, 1, 2, 6], &[1., 1., 2., 2., 3., 3., 4., 4., 5., 5., 6., 6.]);
+    let window = Window::new([1, 2]);
+    close(of_x(|_, x| x.reshape(image(x)).max_pool(&window)), &[1, 1, 2, 2], &[2.0, 3.0, 5.0, 6.0]);
+    close(of_x(|_, x| x.reshape(image(x)).average_pool(&window, true)), &[1, 1, 2, 2], &[1.5, 2.5, 4.5, 5.5]);
+    let how = Resize {
+        mode: Interpolation::Linear,
+        coordinates: Coordinates::AlignCorners,
+        scale: None,
+        exclude_outside: false,
+        antialias: false,
+    };
+    close(of_x(|_, x| x.resize(1, 5, &how).slice(0, 0..1)), &[1, 5], &[1.0, 1.5, 2.0, 2.5, 3.0]);
+}
+
+#[test]
+fn rows_attend_and_equations_are_followed() {
+    close(of_x(|g, x| g.einsum("ij,kj->ik", &[x, x])), &[2, 2], &[14.0, 32.0, 32.0, 77.0]);
+    let attended = of_x(|_, x| {
+        let x = x.unsqueeze(0);
+        let how = Attention { causal: Some(0), scale: Some(0.0), ..Attention::default() };
+        x.attention(x, x, how)
+    });
+    close(attended, &[1, 2, 3], &[1.0, 2.0, 3.0, 2.5, 3.5, 4.5]);
+    let r = 1.5f64.sqrt();
+    close(of_x(|_, x| x.layer_norm(1, 0.0)), &[2, 3], &[-r, 0.0, r, -r, 0.0, r]);
+}
+
+#[test]
+fn compositions_that_do_not_fit_are_recorded() {
+    let errors = program("x", |g| {
+        let x = g.input("x", DType::F32, [2, 3]);
+        g.output("a", x.take(x, 0));
+        g.output("b", g.einsum("ij,jk->ik", &[x, x]));
+        g.output("c", x.attention(x, x, Attention::default()));
+    })
+    .unwrap_err();
+    assert_eq!(errors.diags().len(), 3, "{errors}");
 }

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod einsum;
 pub mod extreme;
+pub mod fourier;
 pub mod norm;
 pub mod pad;
 pub mod pool;

@@ -110,6 +110,8 @@ mod csr;
 mod device;
 mod dims;
 mod errors;
+#[cfg(feature = "npz")]
+pub mod import;
 pub mod params;
 mod program;
 mod scope;

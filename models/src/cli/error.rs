@@ -133,6 +133,9 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
+    /// A program that cannot be compiled, through no fault of its lines.
+    #[error(transparent)]
+    Compile(latentc::CompileError),
     /// A machine whose limits cannot be measured.
     #[error(transparent)]
     Measure(#[from] latentc::peaks::PeakError),
@@ -190,7 +193,10 @@ impl From<latentc::Errors> for CliError {
 
 impl From<latentc::CompileError> for CliError {
     fn from(e: latentc::CompileError) -> CliError {
-        CliError::Program(e.into())
+        match e {
+            latentc::CompileError::Lower { .. } => CliError::Program(e.into()),
+            other => CliError::Compile(other),
+        }
     }
 }
 

@@ -40,7 +40,7 @@ pub const SWITCHES: &[Switch] = &[
     },
     Switch {
         name: "--dump DIR",
-        words: &["train", "eval", "recommend", "explain"],
+        words: &["train", "eval", "recommend", "explain", "build"],
         about: "numbered files of every stage, graphs to machine code",
         changes: "compiles every kernel twice",
     },

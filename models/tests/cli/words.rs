@@ -58,6 +58,16 @@ fn the_doctor_finds_the_machine_and_the_data() {
         assert_eq!(finding(name)["state"], state, "{findings:?}");
     }
     assert!(findings.iter().any(|f| f["name"] == "CUDA driver"));
+    // Every switch for looking into what is done, with the words that take it; each word knows it.
+    let switches: Vec<&Value> = only(&findings, "switch");
+    assert!(switches.iter().any(|s| s["name"] == "--dump DIR"), "{switches:?}");
+    for s in switches.iter().filter(|s| s["name"].as_str().unwrap().starts_with("--")) {
+        let name = s["name"].as_str().unwrap().split(' ').next().unwrap();
+        for word in s["words"].as_array().unwrap() {
+            let help = place.run(&format!("{} --help", word.as_str().unwrap())).ok();
+            assert!(help.contains(name), "{name} of {word}");
+        }
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! * [`checked`]: the same graphs, looked at as they run.
 //! * [`layers`]: what recommenders are made of, rows of many widths: products, sparse sums, norms, gathers,
 //!   sums over rows, forward and backward, with optimizers.
+//! * [`schedules`]: the same by other decisions about kernels than the usual ones.
 //! * [`state`]: values kept between runs, read before and after they change, swapped, given out.
 //! * [`regressions`]: what these have found, one small test each.
 //!
@@ -18,6 +19,7 @@ mod checked;
 mod harness;
 mod layers;
 mod regressions;
+mod schedules;
 mod state;
 
 use proptest::test_runner::{Config, RngSeed};

@@ -2,6 +2,7 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
+mod arrays;
 #[cfg(feature = "llvm")]
 pub mod aot;
 mod cache;

@@ -137,6 +137,17 @@ impl Session {
         }
     }
 
+    /// The element type of an output.
+    pub(crate) fn output_type(&self, name: &str) -> Result<DType, RunError> {
+        match self.outputs.iter().find(|(n, _)| n == name) {
+            Some((_, dtype)) => Ok(*dtype),
+            None => {
+                let known = self.outputs.iter().map(|(n, _)| n.clone()).collect();
+                Err(RunError::UnknownOutput { name: name.to_owned(), known })
+            }
+        }
+    }
+
     /// Counts the time of each launch from now on, from nothing, or stops. Costs two looks at the clock a
     /// launch. The interpreter has no launches.
     pub fn profile(&mut self, on: bool) {

@@ -138,7 +138,7 @@ pub enum CliError {
     Compile(latentc::CompileError),
     /// A machine whose limits cannot be measured.
     #[error(transparent)]
-    Measure(#[from] latentc::PeakError),
+    Measure(#[from] latentc::peaks::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -171,6 +171,9 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// A trace that could not be written.
+    #[error(transparent)]
+    Trace(#[from] crate::common::run::SaveError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),

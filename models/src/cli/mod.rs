@@ -17,6 +17,7 @@ mod load;
 mod names;
 pub mod output;
 mod pack;
+mod profile;
 mod program;
 mod progress;
 mod quality;

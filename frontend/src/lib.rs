@@ -96,6 +96,7 @@
 //! | operations | [`Tensor`], [`Csr`] |
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
+//! | what was made of a program, and why | [`debug`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
 //! | object files for C and Rust | [`aot`] |
 //!

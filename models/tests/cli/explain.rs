@@ -291,6 +291,23 @@ fn the_page_shows_a_region_and_asks_nobody() {
             "{tab}: {words}"
         );
     }
+    // What a hand does: a click on a box, words in the search, a click on the head of a table.
+    let after = |name: &str, hash: &str, act: &str| {
+        place.write(name, page.replace("</body>", &format!("<script>{act}</script></body>")));
+        let shown = opened(&browser, &place.path(name), hash);
+        shown.split_once("id=\"data\"").unwrap().0.to_owned()
+    };
+    let click = "document.querySelector('[data-box=\"1\"]').dispatchEvent(new MouseEvent('click', { bubbles: true }))";
+    assert!(after("click.html", "", click).contains("Region 1: k1_spmm"));
+    let find = "const i = document.querySelector('input'); i.focus(); i.value = 'tanh'; \
+                i.dispatchEvent(new Event('input')); \
+                document.querySelector('.found a').click()";
+    assert!(after("find.html", "", find).contains("Region 0: k0_spmm"));
+    let sort = "document.querySelectorAll('th')[1].click()";
+    assert!(after("sort.html", "#tab=kernels", sort).contains("sorted"));
+    let dark = "document.querySelector('.theme').click()";
+    let themes = [after("light.html", "#theme=light", ""), after("dark.html", "#theme=light", dark)];
+    assert!(themes[0].contains("data-theme=\"light\"") && themes[1].contains("data-theme=\"dark\""));
     let ops = opened(&browser, &file, "#graph=before&find=tanh");
     assert!(ops.contains("%1 = tanh(%0)") && ops.contains("class=\"box dim\""), "{ops}");
 }

@@ -105,8 +105,8 @@ fn the_workspace_is_measured() {
         dim n: 1..=100
         data x: f32[n, 64]
         data w: f32[64, 64]
-        %0 = matmul(x, w) {transpose_a = 0, transpose_b = 0} : f32[n, 64]
-        %1 = matmul(%0, w) {transpose_a = 0, transpose_b = 0} : f32[n, 64]
+        %0 = matmul(x, w) {transpose = [0, 0]} : f32[n, 64]
+        %1 = matmul(%0, w) {transpose = [0, 0]} : f32[n, 64]
         output y = %1
     }";
     let loaded = Loaded::new(&parse("g", text).unwrap_or_else(|d| panic!("{d}")), "native").unwrap();
@@ -214,6 +214,6 @@ fn symmetry_is_checked() {
         state.run(1)
     };
     run([(0, 2), (2, 0), (1, 1)]).unwrap();
-    let expected = "pattern `adj` is declared symmetric, but entry 1 (1, 2) has no mirror image";
+    let expected = "pattern `adj` is declared symmetric, but entry 2 (1, 2) has no mirror image";
     assert_eq!(run([(0, 1), (1, 2), (1, 0)]).unwrap_err(), expected);
 }

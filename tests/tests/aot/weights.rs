@@ -10,9 +10,9 @@ use latentc_tests::aot::{Loaded, State};
 const PROGRAM: &str = "graph g {
     dim n: 1..=8
     data x: f32[n, 2]
-    param layer.w: f32[2, 3]
+    param \"layer.w\": f32[2, 3]
     state steps: i64[]
-    %0 = matmul(x, layer.w) {transpose_a = 0, transpose_b = 0} : f32[n, 3]
+    %0 = matmul(x, \"layer.w\") {transpose = [0, 0]} : f32[n, 3]
     %1 = add(steps, steps) : i64[]
     output y = %0
     update steps = %1

@@ -34,6 +34,14 @@ pub enum CompileError {
     #[cfg(feature = "llvm")]
     #[error(transparent)]
     Load(#[from] crate::cpu::LoadError),
+    /// A file of a dump cannot be written.
+    #[error("{}: cannot be written ({source}); give another folder to dump into", path.display())]
+    Dump {
+        /// The file or folder.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
     /// The system started fewer threads than were asked for.
     #[error("could not start thread {started} of {wanted}: {source}; ask for fewer threads")]
     Threads {

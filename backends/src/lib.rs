@@ -2,6 +2,7 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
+mod arrays;
 #[cfg(feature = "llvm")]
 pub mod aot;
 mod cache;
@@ -9,6 +10,7 @@ mod cache;
 mod compile;
 #[cfg(feature = "llvm")]
 pub mod cpu;
+#[cfg(feature = "llvm")]
 pub mod debug;
 mod error;
 mod fault;

@@ -1,5 +1,6 @@
 //! How a program is made ready to run.
 
+use latentc_ir::lower::Schedules;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -24,6 +25,12 @@ pub struct Options {
     /// What happens with row numbers outside of their table, by the name of the data input; [`Ids::Error`] for those
     /// that are not named.
     pub ids: BTreeMap<String, Ids>,
+    /// Decisions about kernels that replace the usual ones, by the kernel's name. They decide how fast a program is,
+    /// and the order of its sums.
+    pub schedules: Schedules,
+    /// A folder below which numbered files of every stage are written as a program is compiled: see
+    /// [`debug`](crate::debug). Costs compiling every kernel once more.
+    pub dump: Option<PathBuf>,
 }
 
 /// What happens with an element of an integer input that is used as a row number and is outside of `0..rows`.

@@ -43,6 +43,8 @@ pub enum Signature {
     Number,
     /// All operands and the result have one float type.
     Float,
+    /// All operands and the result have one integer type.
+    Integer,
     /// Operands of one type (numbers or bool), result bool.
     Compare,
     /// Operands and result bool, or all of one integer type (bitwise).
@@ -80,10 +82,32 @@ scalar_ops! {
     Sin = "sin" / 1 : Float;
     /// cosine, radians
     Cos = "cos" / 1 : Float;
+    /// tangent, radians
+    Tan = "tan" / 1 : Float;
+    /// the angle in `[-pi/2, pi/2]` with this sine; NaN beyond 1
+    Asin = "asin" / 1 : Float;
+    /// the angle in `[0, pi]` with this cosine; NaN beyond 1
+    Acos = "acos" / 1 : Float;
+    /// the angle in `[-pi/2, pi/2]` with this tangent
+    Atan = "atan" / 1 : Float;
+    /// hyperbolic sine
+    Sinh = "sinh" / 1 : Float;
+    /// hyperbolic cosine
+    Cosh = "cosh" / 1 : Float;
+    /// inverse of the hyperbolic sine
+    Asinh = "asinh" / 1 : Float;
+    /// inverse of the hyperbolic cosine, at least 0; NaN below 1
+    Acosh = "acosh" / 1 : Float;
+    /// inverse of the hyperbolic tangent; NaN beyond 1
+    Atanh = "atanh" / 1 : Float;
     /// hyperbolic tangent
     Tanh = "tanh" / 1 : Float;
     /// Gauss error function
     Erf = "erf" / 1 : Float;
+    /// logarithm of the size of the gamma function; infinite at 0 and the negative integers
+    Lgamma = "lgamma" / 1 : Float;
+    /// derivative of `lgamma`; infinite at 0, NaN at the negative integers
+    Digamma = "digamma" / 1 : Float;
     /// `1 / (1 + e^-x)`
     Sigmoid = "sigmoid" / 1 : Float;
     /// `log(1 + e^x)`, without overflow
@@ -94,6 +118,8 @@ scalar_ops! {
     Floor = "floor" / 1 : Float;
     /// least integer not below
     Ceil = "ceil" / 1 : Float;
+    /// the integer part: towards zero
+    Trunc = "trunc" / 1 : Float;
     /// nearest integer, ties to even
     Round = "round" / 1 : Float;
     /// logical or bitwise complement
@@ -108,6 +134,14 @@ scalar_ops! {
     Div = "div" / 2 : Number;
     /// remainder with the sign of the divisor; integer by zero gives zero
     Rem = "rem" / 2 : Number;
+    /// remainder with the sign of the dividend, as C's `%` and `fmod`; integer by zero gives zero
+    Fmod = "fmod" / 2 : Number;
+    /// the angle of the point `(b, a)`, in `[-pi, pi]`
+    Atan2 = "atan2" / 2 : Float;
+    /// bits moved up by `b`, zeros moved in; 0 where `b` is negative or not below the width
+    Shl = "shl" / 2 : Integer;
+    /// bits moved down by `b`, the sign moved in; where `b` is negative or not below the width the sign alone
+    Shr = "shr" / 2 : Integer;
     /// `a^b`
     Pow = "pow" / 2 : Float;
     /// the greater; NaN if either is NaN
@@ -154,6 +188,7 @@ impl ScalarOp {
         match self.signature() {
             Signature::Number => (same && first != DType::Bool && !first.is_storage()).then_some(first),
             Signature::Float => (same && first.is_real()).then_some(first),
+            Signature::Integer => (same && first.is_int()).then_some(first),
             Signature::Compare => same.then_some(DType::Bool),
             Signature::Logic => (same && !first.is_float()).then_some(first),
             Signature::Select => (first == DType::Bool && operands[1] == operands[2]).then_some(operands[1]),

@@ -15,6 +15,8 @@ use latentc_ir::types::{Type, product};
 use crate::lists::{Lists, beats, stride};
 use crate::{Arg, Machine, Schedule, Step, Temp};
 
+/// Longer lists are taken from rows in order instead.
+const MOST: i64 = 4096;
 /// Vectors that are tested together.
 const GROUP: i64 = 4;
 /// Bytes of a list that stays on the stack; longer ones are a temporary.
@@ -28,6 +30,9 @@ pub fn top_k(name: &str, op: &TopK, operands: &[Type], machine: &Machine) -> Opt
         return None;
     }
     let (rows, best) = (product(rows), i64::try_from(op.k).ok()?);
+    if best > MOST {
+        return None;
+    }
     let lanes = machine.lanes_of(x.dtype);
     let list = stride(best, lanes);
     let on_stack = list.saturating_mul(x.dtype.size() as i64 + 4) <= STACK;

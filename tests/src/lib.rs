@@ -2,3 +2,4 @@
 
 pub mod aot;
 pub mod filetests;
+pub mod onnx;

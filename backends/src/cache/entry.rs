@@ -1,9 +1,9 @@
-//! The form of a file of the cache: magic, three lengths, identity, symbol, object, checksum.
+//! The form of a file of the cache: magic, four lengths, identity, symbol, schedule, object, checksum.
 
 use xxhash_rust::xxh3::xxh3_128;
 
-const MAGIC: &[u8; 16] = b"latentc kernel 1";
-const HEAD: usize = MAGIC.len() + 3 * 8;
+const MAGIC: &[u8; 16] = b"latentc kernel 2";
+const HEAD: usize = MAGIC.len() + 4 * 8;
 const CHECKSUM: usize = 16;
 
 /// One compiled kernel.
@@ -11,6 +11,8 @@ const CHECKSUM: usize = 16;
 pub(crate) struct Entry {
     /// The symbol of the kernel in the object.
     pub symbol: String,
+    /// What was decided for it, as text; for people, since the identity holds all that follows from it.
+    pub schedule: String,
     /// The object file.
     pub object: Vec<u8>,
 }
@@ -23,7 +25,7 @@ pub(crate) fn hash(bytes: &[u8]) -> u128 {
 impl Entry {
     /// The file's bytes.
     pub fn encode(&self, identity: &str) -> Vec<u8> {
-        let parts = [identity.as_bytes(), self.symbol.as_bytes(), &self.object];
+        let parts = [identity.as_bytes(), self.symbol.as_bytes(), self.schedule.as_bytes(), &self.object];
         let mut out = Vec::with_capacity(HEAD + CHECKSUM + parts.iter().map(|p| p.len()).sum::<usize>());
         out.extend(MAGIC);
         for p in parts {
@@ -58,8 +60,9 @@ impl Entry {
             rest = after;
             Ok::<&[u8], String>(part)
         };
-        let (identity, symbol, object) = (part(0)?, part(1)?, part(2)?);
+        let (identity, symbol, schedule, object) = (part(0)?, part(1)?, part(2)?, part(3)?);
         let text = |b| std::str::from_utf8(b).map_err(|e| e.to_string());
-        Ok((text(identity)?, Entry { symbol: text(symbol)?.to_owned(), object: object.to_vec() }))
+        let (symbol, schedule) = (text(symbol)?.to_owned(), text(schedule)?.to_owned());
+        Ok((text(identity)?, Entry { symbol, schedule, object: object.to_vec() }))
     }
 }

@@ -7,6 +7,7 @@ use crate::error::CompileError;
 use crate::options::Options;
 use crate::report::{KernelReport, Times};
 use latentc_ir::nest::Kernel;
+use latentc_ir::plan::Program;
 use rustc_hash::FxHashMap;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -29,7 +30,8 @@ pub(crate) struct Code {
 
 impl Code {
     /// Compiles what the cache lacks, keeps it there, loads everything.
-    pub fn new(kernels: &[Kernel], isa: &Isa, options: &Options) -> Result<Code, CompileError> {
+    pub fn new(program: &Program, isa: &Isa, options: &Options) -> Result<Code, CompileError> {
+        let kernels = &program.kernels;
         let mut times = Times::default();
         let mut notes = vec![];
         let start = Instant::now();
@@ -61,10 +63,16 @@ impl Code {
 
         let start = Instant::now();
         let cached: Vec<bool> = objects.iter().map(Option::is_some).collect();
+        // Where one cannot be written, neither can the others: one note is enough.
+        let mut writable = true;
         for (&i, object) in missing.iter().zip(compiled) {
-            if let Some(disk) = &disk {
-                let entry = Entry { symbol: units[i].symbol.clone(), object: object.bytes.clone() };
-                notes.extend(disk.store(&units[i].identity, &entry).err());
+            if let Some(disk) = disk.as_ref().filter(|_| writable) {
+                let schedule =
+                    program.schedules.get(units[i].first).map(ToString::to_string).unwrap_or_default();
+                let entry = Entry { symbol: units[i].symbol.clone(), schedule, object: object.bytes.clone() };
+                let refused = disk.store(&units[i].identity, &entry).err();
+                writable = refused.is_none();
+                notes.extend(refused);
             }
             objects[i] = Some(object);
         }

@@ -24,6 +24,8 @@ pub struct Wanted {
     pub limits: Limits,
     /// Decisions that replace the usual ones.
     pub schedules: Schedules,
+    /// Whether the plan is one to be checked as it runs: every op a kernel of its own.
+    pub checked: bool,
     /// Whether code is made.
     pub code: bool,
     /// Threads that make it.
@@ -36,8 +38,12 @@ pub struct Wanted {
 /// What cannot be compiled, at the user's line.
 pub fn explain(graph: &Graph, wanted: Wanted) -> Result<Explanation, CompileError> {
     let target = Target::from(&wanted.isa);
-    let options =
-        passes::Options { library: &Kernels, schedules: &wanted.schedules, ..passes::Options::new(&target) };
+    let options = passes::Options {
+        library: &Kernels,
+        schedules: &wanted.schedules,
+        checked: wanted.checked,
+        ..passes::Options::new(&target)
+    };
     let mut explained =
         explain::explain(graph, &options).map_err(|diag| CompileError::Lower { diag: Box::new(diag) })?;
     if wanted.code {

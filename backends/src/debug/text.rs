@@ -7,8 +7,9 @@ use std::fmt::{self, Write as _};
 
 /// Refusals and values computed again that are shown; the other forms have all.
 const SHOWN: usize = 12;
-/// Columns of the drawing of the arena.
+/// Columns of the drawing of the arena, and its lines at most.
 const WIDE: usize = 60;
+const LIVES: usize = 40;
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,13 +84,20 @@ impl Explanation {
         };
         writeln!(f, "      reads   {}", values(&r.reads))?;
         writeln!(f, "      stores  {}", values(&r.stores))?;
+        let mut said: Vec<usize> = vec![];
         for l in &r.launches {
             let launch = &about.launches[*l];
+            if said.contains(&launch.kernel) {
+                continue;
+            }
+            said.push(launch.kernel);
+            let times = r.launches.iter().filter(|l| about.launches[**l].kernel == launch.kernel).count();
+            let times = if times > 1 { format!(" x {times}") } else { String::new() };
             let e = &self.estimates[*l];
             let kernel = &about.kernels[launch.kernel];
             writeln!(
                 f,
-                "      {}: {} from memory, {} operations, {:.2} a byte",
+                "      {}{times}: {} from memory, {} operations, {:.2} a byte",
                 kernel.name,
                 bytes(e.traffic),
                 count(launch.operations),
@@ -180,7 +188,9 @@ impl Explanation {
             bytes(m.most_alive)
         )?;
         let launches = m.alive.len().max(1);
-        for b in m.buffers.iter().filter(|b| b.offset.is_some()) {
+        let (large, small): (Vec<_>, Vec<_>) =
+            m.buffers.iter().filter(|b| b.offset.is_some()).partition(|b| b.bytes >= m.arena / 200);
+        for b in large.iter().take(LIVES) {
             let column = |l: usize| l * WIDE.min(launches) / launches;
             let (from, to) = (column(b.from), column(b.to));
             let bar: String =
@@ -188,7 +198,10 @@ impl Explanation {
             let at = b.offset.unwrap_or(0);
             writeln!(f, "  {bar}  {:>8} at {:>8}  {}", bytes(b.bytes), bytes(at), b.name)?;
         }
-        Ok(())
+        match small.len() + large.len().saturating_sub(LIVES) {
+            0 => Ok(()),
+            n => writeln!(f, "  and {n} more"),
+        }
     }
 
     /// Everything about one kernel: where it is used, its costs, its loops, its code.

@@ -14,7 +14,7 @@ use crate::harness::{Numbers, compile_for, runnable};
 
 /// Functions of one operand, with the greatest error in units in the last place: with a fused multiply-add,
 /// and without.
-const UNARY: [(ScalarOp, f64, f64); 10] = [
+const UNARY: [(ScalarOp, f64, f64); 21] = [
     (ScalarOp::Exp, 1.1, 1.1),
     (ScalarOp::Expm1, 1.6, 1.6),
     (ScalarOp::Log, 0.9, 0.9),
@@ -25,6 +25,17 @@ const UNARY: [(ScalarOp, f64, f64); 10] = [
     (ScalarOp::Erf, 6.0, 7.0),
     (ScalarOp::Sigmoid, 2.5, 2.5),
     (ScalarOp::Softplus, 1.7, 1.7),
+    (ScalarOp::Tan, 0.51, 0.51),
+    (ScalarOp::Asin, 0.51, 0.51),
+    (ScalarOp::Acos, 0.51, 0.51),
+    (ScalarOp::Atan, 0.51, 0.51),
+    (ScalarOp::Sinh, 0.51, 0.51),
+    (ScalarOp::Cosh, 0.51, 0.51),
+    (ScalarOp::Asinh, 0.51, 0.51),
+    (ScalarOp::Acosh, 0.51, 0.51),
+    (ScalarOp::Atanh, 0.51, 0.51),
+    (ScalarOp::Lgamma, 0.51, 0.51),
+    (ScalarOp::Digamma, 0.51, 0.51),
 ];
 const POW: (f64, f64) = (0.51, 0.51);
 
@@ -152,6 +163,7 @@ fn errors_of_powers() {
 #[test]
 fn limits() {
     use ScalarOp::*;
+    use std::f32::consts::{FRAC_PI_2, FRAC_PI_4, PI};
     let (inf, nan) = (f32::INFINITY, f32::NAN);
     let table: &[(ScalarOp, &[(f32, f32)])] = &[
         (Exp, &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, 0.0), (89.0, inf), (-104.0, 0.0), (-200.0, 0.0)]),
@@ -170,6 +182,29 @@ fn limits() {
             Tanh,
             &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (20.0, 1.0), (-20.0, -1.0), (1e-30, 1e-30)],
         ),
+        (Tan, &[(0.0, 0.0), (-0.0, -0.0), (inf, nan), (-inf, nan), (1e-30, 1e-30)]),
+        (Asin, &[(0.0, 0.0), (-0.0, -0.0), (1.0, FRAC_PI_2), (-1.0, -FRAC_PI_2), (1.1, nan), (-inf, nan)]),
+        (Acos, &[(0.0, FRAC_PI_2), (1.0, 0.0), (-1.0, PI), (-1.1, nan), (inf, nan)]),
+        (Atan, &[(0.0, 0.0), (-0.0, -0.0), (inf, FRAC_PI_2), (-inf, -FRAC_PI_2), (1.0, FRAC_PI_4)]),
+        (Sinh, &[(0.0, 0.0), (-0.0, -0.0), (inf, inf), (-inf, -inf), (90.0, inf), (-90.0, -inf)]),
+        (Cosh, &[(0.0, 1.0), (-0.0, 1.0), (inf, inf), (-inf, inf), (-90.0, inf)]),
+        (Asinh, &[(0.0, 0.0), (-0.0, -0.0), (inf, inf), (-inf, -inf), (1e-30, 1e-30)]),
+        (Acosh, &[(1.0, 0.0), (inf, inf), (0.5, nan), (-inf, nan), (-1.0, nan)]),
+        (Atanh, &[(0.0, 0.0), (-0.0, -0.0), (1.0, inf), (-1.0, -inf), (1.5, nan), (-inf, nan)]),
+        (
+            Lgamma,
+            &[
+                (0.0, inf),
+                (-0.0, inf),
+                (1.0, 0.0),
+                (2.0, 0.0),
+                (-3.0, inf),
+                (inf, inf),
+                (-inf, inf),
+                (1e37, inf),
+            ],
+        ),
+        (Digamma, &[(0.0, -inf), (-0.0, inf), (-3.0, nan), (inf, inf), (-inf, nan), (-1e30, nan)]),
         (Erf, &[(0.0, 0.0), (-0.0, -0.0), (inf, 1.0), (-inf, -1.0), (5.0, 1.0), (-5.0, -1.0)]),
         (Sigmoid, &[(0.0, 0.5), (inf, 1.0), (-inf, 0.0), (40.0, 1.0), (-104.5, 0.0)]),
         (Softplus, &[(inf, inf), (-inf, 0.0), (1e30, 1e30), (-110.0, 0.0), (0.0, std::f32::consts::LN_2)]),
@@ -251,7 +286,7 @@ fn a_far_lane_does_not_change_its_neighbours() {
     let mut mixed = near.clone();
     mixed[5] = 1e30;
     for isa in runnable() {
-        for op in [ScalarOp::Sin, ScalarOp::Cos] {
+        for op in [ScalarOp::Sin, ScalarOp::Cos, ScalarOp::Tan] {
             let set = compile_for(&[kernel(op, Vector(8))], &isa);
             let run = |x: &[f32]| {
                 let params = [Array::from_slice(&[8], x), Array::zeros(DType::F32, &[8])];
@@ -276,7 +311,7 @@ fn lanes_give_the_bits_of_one() {
         .collect();
     let y: Vec<f32> = (0..n).map(|_| r.between(-3.0, 3.0) as f32).collect();
     for isa in runnable() {
-        for op in UNARY.iter().map(|u| u.0).chain([ScalarOp::Pow]) {
+        for op in UNARY.iter().map(|u| u.0).chain([ScalarOp::Pow, ScalarOp::Atan2, ScalarOp::Fmod]) {
             let mut params = vec![Array::from_slice(&[n], &x), Array::from_slice(&[n], &y)];
             params.truncate(op.arity());
             params.push(Array::zeros(DType::F32, &[n]));

@@ -66,7 +66,7 @@ impl Graph {
             )
         };
         let rank = tq.rank();
-        let float = tq.dtype.is_float() && tk.dtype == tq.dtype && tv.dtype == tq.dtype;
+        let float = tq.dtype.is_real() && tk.dtype == tq.dtype && tv.dtype == tq.dtype;
         if rank < 3 || tk.rank() != rank || tv.rank() != rank || !float {
             return Err(refuse());
         }
@@ -123,7 +123,7 @@ impl Graph {
             let mask = self.repeat_to(mask, &scores)?;
             masked = match self.dtype_of(mask) {
                 DType::Bool => self.select(mask, masked, never),
-                t if t.is_float() => {
+                t if t.is_real() => {
                     let mask = self.cast(mask, dtype);
                     self.map(ScalarOp::Add, &[masked, mask])
                 }

@@ -164,7 +164,7 @@ impl Graph {
         let (batch, inner): (Vec<Name>, Vec<Name>) = common.into_iter().partition(|n| later(n));
         let only_b: Vec<Name> = b.names.iter().filter(|n| !a.names.contains(n)).copied().collect();
         let names = [batch.clone(), only_a.clone(), only_b.clone()].concat();
-        if !self.dtype_of(a.x).is_float() {
+        if !self.dtype_of(a.x).is_real() {
             // Products of matrices are of floats: integers are multiplied one by one.
             let all = [names.clone(), inner].concat();
             let shape: Shape = all.iter().map(|n| sizes[n].clone()).collect();

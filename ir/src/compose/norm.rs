@@ -24,7 +24,7 @@ pub struct Normalised {
 impl Graph {
     fn floats(&self, what: &str, x: Operand) -> Result<TensorType, String> {
         let ty = self.dense(what, x)?;
-        if ty.dtype.is_float() { Ok(ty) } else { Err(format!("`{what}` takes floats, {} found", ty.dtype)) }
+        if ty.dtype.is_real() { Ok(ty) } else { Err(format!("`{what}` takes floats, {} found", ty.dtype)) }
     }
 
     /// `(x - mean) / sqrt(variance + epsilon)`, over some axes.

@@ -95,7 +95,7 @@ impl Graph {
     /// Where the window does not fit, or the elements are no floats.
     pub fn average_pool(&mut self, x: Operand, window: &Window, seen: &Window, count_pads: bool) -> Composed {
         let ty = self.dense("average_pool", x)?;
-        if !ty.dtype.is_float() {
+        if !ty.dtype.is_real() {
             return Err(format!("`average_pool` of {}; it takes floats", ty.dtype));
         }
         let (all, axes) = self.seen(x, seen, Literal::zero(ty.dtype))?;
@@ -134,7 +134,7 @@ impl Graph {
     /// Where the window does not fit, or the elements are no floats.
     pub fn lp_pool(&mut self, x: Operand, window: &Window, p: f64) -> Composed {
         let ty = self.dense("lp_pool", x)?;
-        if !ty.dtype.is_float() {
+        if !ty.dtype.is_real() {
             return Err(format!("`lp_pool` of {}; it takes floats", ty.dtype));
         }
         let (all, axes) = self.seen(x, window, Literal::zero(ty.dtype))?;
@@ -147,7 +147,7 @@ impl Graph {
     /// Where the elements are no floats.
     pub fn lp_norm(&mut self, x: Operand, axes: Axes, p: f64) -> Composed {
         let dtype = self.dense("lp_norm", x)?.dtype;
-        if !dtype.is_float() {
+        if !dtype.is_real() {
             return Err(format!("`lp_norm` of {}; it takes floats", dtype));
         }
         let size = self.map(ScalarOp::Abs, &[x]);

@@ -4,10 +4,13 @@ use super::{Composed, axis_of};
 use crate::dim::{Dim, Proof};
 use crate::dtype::{DType, Literal};
 use crate::graph::{Graph, Operand};
+use crate::ops::Axes;
 use crate::ops::index::Index;
 use crate::ops::index_update::IndexUpdate;
 use crate::ops::reverse::Reverse;
 use crate::ops::slice::Slice;
+use crate::ops::sort::Sort;
+use crate::ops::top_k::TopK;
 use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::{Shape, TensorType, shape_text};
 
@@ -371,5 +374,40 @@ impl Graph {
         let y = self.permute(y, order.into_iter().collect());
         let depth = &shape[1] * &Dim::from(block.pow(k as u32));
         Ok(self.reshape(y, [shape[0].clone(), depth].into_iter().chain(parts).collect()))
+    }
+}
+
+impl Graph {
+    /// The elements along an axis in order, and the i32 positions that they had; see [`Sort`].
+    ///
+    /// # Errors
+    /// Where there is no such axis, or the elements have no order.
+    pub fn sort(&mut self, x: Operand, axis: i64, descending: bool) -> Result<[Operand; 2], String> {
+        let rank = self.dense("sort", x)?.rank();
+        let axis = axis_of("sort", axis, rank)?;
+        let order: Axes = (0..rank).filter(|a| *a != axis).chain([axis]).collect();
+        let back: Axes = (0..axis).chain([rank - 1]).chain(axis..rank - 1).collect();
+        let x = self.permute(x, order);
+        let values = self.try_emit(Sort { descending }, &[x])?;
+        let ids = Operand { node: values.node, port: 1 };
+        Ok([self.permute(values, back.clone()), self.permute(ids, back)])
+    }
+
+    /// The `k` greatest elements along an axis, or the least, the first of them first, and the i32 positions that they
+    /// had; equal ones by position, NaN last either way.
+    ///
+    /// # Errors
+    /// Where there is no such axis, the elements have no order, or there cannot be shown to be so many.
+    pub fn top_k(&mut self, x: Operand, k: &Dim, axis: i64, greatest: bool) -> Result<[Operand; 2], String> {
+        let ty = self.dense("top_k", x)?;
+        let at = axis_of("top_k", axis, ty.rank())?;
+        let known = k.as_const().and_then(|k| usize::try_from(k).ok()).filter(|k| *k > 0 && greatest);
+        if let Some(k) = known.filter(|_| at + 1 == ty.rank()) {
+            let values = self.try_emit(TopK { k }, &[x])?;
+            return Ok([values, Operand { node: values.node, port: 1 }]);
+        }
+        let [values, ids] = self.sort(x, axis, greatest)?;
+        let part = || Slice { axis: at, start: 0.into(), end: k.clone(), step: 1 };
+        Ok([self.try_emit(part(), &[values])?, self.try_emit(part(), &[ids])?])
     }
 }

@@ -81,7 +81,7 @@ impl Graph {
     pub fn resize_axis(&mut self, x: Operand, axis: i64, out: &Dim, how: &Resize) -> Composed {
         let ty = self.dense("resize", x)?;
         let axis = axis_of("resize", axis, ty.rank())?;
-        if !ty.dtype.is_float() && !matches!(how.mode, Interpolation::Nearest(_)) {
+        if !ty.dtype.is_real() && !matches!(how.mode, Interpolation::Nearest(_)) {
             return Err(format!("`resize` of {} between elements; cast to a float first", ty.dtype));
         }
         let size = ty.shape[axis].clone();

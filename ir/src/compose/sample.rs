@@ -50,8 +50,8 @@ impl Graph {
         let k = ty.rank().saturating_sub(2);
         let fits = k > 0
             && at.rank() > 1
-            && ty.dtype.is_float()
-            && at.dtype.is_float()
+            && ty.dtype.is_real()
+            && at.dtype.is_real()
             && at.shape[at.rank() - 1].as_const() == Some(k as i64)
             && at.shape[0].eq_proof(&ty.shape[0]) == Proof::True;
         if !fits {

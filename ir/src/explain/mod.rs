@@ -343,11 +343,16 @@ impl<'a> Parts<'a> {
 fn parallel(kernel: &Kernel, iterations: u64) -> String {
     match kernel.parallel() {
         None => "one thread: there is no loop whose iterations are independent".to_owned(),
+        Some(_) if iterations <= 1 => "one thread: there is one iteration".to_owned(),
         Some((_, _, _, Split::Even)) => format!("{iterations} iterations in equal counts"),
-        Some((_, _, _, Split::ByPrefix { prefix, rows_per_iteration })) => format!(
-            "{iterations} iterations of {rows_per_iteration} rows, by equal sums of rows and entries of {}",
-            kernel.buffers.get(prefix.at()).map_or("?", |b| b.name.as_str())
-        ),
+        Some((_, _, _, Split::ByPrefix { prefix, rows_per_iteration })) => {
+            let rows = match rows_per_iteration {
+                1 => "a row".to_owned(),
+                n => format!("{n} rows"),
+            };
+            let name = kernel.buffers.get(prefix.at()).map_or("?", |b| b.name.as_str());
+            format!("{iterations} iterations of {rows}, by equal sums of rows and entries of {name}")
+        }
     }
 }
 

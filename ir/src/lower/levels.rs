@@ -172,7 +172,12 @@ fn weight(job: &Job, o: Operand) -> usize {
     }
     let own = match &node.op {
         Op::Elementwise(e) => match e.op {
-            ScalarOp::Div | ScalarOp::Rem | ScalarOp::Sqrt | ScalarOp::Rsqrt | ScalarOp::Recip => 4,
+            ScalarOp::Div
+            | ScalarOp::Rem
+            | ScalarOp::Fmod
+            | ScalarOp::Sqrt
+            | ScalarOp::Rsqrt
+            | ScalarOp::Recip => 4,
             ScalarOp::Exp
             | ScalarOp::Expm1
             | ScalarOp::Log
@@ -183,7 +188,18 @@ fn weight(job: &Job, o: Operand) -> usize {
             | ScalarOp::Erf
             | ScalarOp::Sigmoid
             | ScalarOp::Softplus
+            | ScalarOp::Tan
+            | ScalarOp::Asin
+            | ScalarOp::Acos
+            | ScalarOp::Atan
+            | ScalarOp::Atan2
+            | ScalarOp::Sinh
+            | ScalarOp::Cosh
+            | ScalarOp::Asinh
+            | ScalarOp::Acosh
+            | ScalarOp::Atanh
             | ScalarOp::Pow => 12,
+            ScalarOp::Lgamma | ScalarOp::Digamma => 40,
             _ => 1,
         },
         Op::Random(_) => 24,

@@ -12,6 +12,7 @@ mod products;
 mod rows;
 pub mod schedule;
 mod single;
+mod sort;
 mod stage;
 mod update;
 mod value;

@@ -273,6 +273,8 @@ impl Writer<'_> {
                     ScalarOp::Softplus,
                     ScalarOp::Sin,
                     ScalarOp::Expm1,
+                    ScalarOp::Atan,
+                    ScalarOp::Sinh,
                 ]));
                 value = Expr::Op(op, vec![value]);
             }
@@ -438,11 +440,13 @@ impl Writer<'_> {
                     ScalarOp::Floor,
                     ScalarOp::Ceil,
                     ScalarOp::Round,
+                    ScalarOp::Trunc,
                 ]);
                 Expr::Op(op, vec![down(self)])
             }
             3 => {
-                let op = self.tape.of(&[ScalarOp::And, ScalarOp::Or, ScalarOp::Xor]);
+                let op =
+                    self.tape.of(&[ScalarOp::And, ScalarOp::Or, ScalarOp::Xor, ScalarOp::Shl, ScalarOp::Shr]);
                 Expr::Op(op, vec![down(self), down(self)])
             }
             4 => {
@@ -451,7 +455,7 @@ impl Writer<'_> {
                 Expr::Op(ScalarOp::Select, vec![cond, down(self), down(self)])
             }
             _ => {
-                let op = self.tape.of(&[ScalarOp::Rem, ScalarOp::Add]);
+                let op = self.tape.of(&[ScalarOp::Rem, ScalarOp::Add, ScalarOp::Fmod]);
                 Expr::Op(op, vec![down(self), down(self)])
             }
         }

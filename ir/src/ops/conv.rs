@@ -147,6 +147,7 @@ pub(super) fn check_filters(
     groups: i64,
 ) -> Result<(), String> {
     let n = window.axes();
+    not_storage(name, x)?;
     let fits = x.rank() == n + 2
         && w.rank() == n + 2
         && x.dtype == w.dtype

@@ -35,6 +35,7 @@ impl OpDef for Elementwise {
                 let wants = match self.op.signature() {
                     Signature::Number => "operands of one number type",
                     Signature::Float => "operands of one float type",
+                    Signature::Integer => "operands of one integer type",
                     Signature::Compare => "operands of one type",
                     Signature::Logic => "bool operands, or operands of one integer type",
                     Signature::Select => "a bool and two operands of one type",

@@ -28,6 +28,7 @@ impl OpDef for Fold {
 
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {
         let (g, lead) = folded("fold", &self.window, &self.shape, operands)?;
+        not_storage("fold", g)?;
         Ok(one(Type::tensor(g.dtype, g.shape[..lead].iter().chain(&self.shape).cloned())))
     }
 

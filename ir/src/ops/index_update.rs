@@ -37,6 +37,9 @@ impl OpDef for IndexUpdate {
         if u.dtype != x.dtype {
             return Err(format!("`index_update` of {} by {}; give values of one type", x.dtype, u.dtype));
         }
+        if self.op.is_some() {
+            not_storage("index_update", x)?;
+        }
         if x.dtype == DType::Bool && matches!(self.op, Some(ReduceOp::Sum | ReduceOp::Prod)) {
             return Err("`index_update` adds and multiplies numbers, bool found".to_owned());
         }

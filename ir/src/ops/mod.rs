@@ -46,6 +46,7 @@ pub mod segments;
 pub mod size;
 pub mod slice;
 pub mod softmax;
+pub mod sort;
 pub mod spmm;
 pub mod spmm_rows;
 pub mod spread;
@@ -283,6 +284,7 @@ registry! {
     sddmm::Sddmm,
     csr_degree::CsrDegree,
     top_k::TopK,
+    sort::Sort,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,

@@ -1,6 +1,6 @@
 //! `top_k`: the greatest elements of each row.
 
-use super::scatter_rows::ScatterRows;
+use super::index_update::IndexUpdate;
 use super::*;
 use crate::array::Array;
 use crate::dim::{Dim, Proof};
@@ -70,15 +70,7 @@ impl OpDef for TopK {
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
         let Some(dy) = cx.gradient(0) else { return Ok(vec![None]) };
-        let (x, ids) = (cx.operands[0], cx.results[1]);
-        match cx.graph.shape_of(x).as_slice() {
-            [n] => Ok(vec![Some(cx.graph.emit(ScatterRows { rows: n.clone() }, &[ids, dy]))]),
-            _ => Err(Nondifferentiable(
-                "the derivative of `top_k` is written for tensors of one axis: the ids of several rows do not \
-                 say which row they belong to; take the rows one by one"
-                    .to_owned(),
-            )),
-        }
+        Ok(vec![Some(placed(cx.graph, cx.operands[0], cx.results[1], dy))])
     }
 
     fn class(&self) -> Class {
@@ -97,4 +89,13 @@ pub(super) fn greatest_first(a: &(f64, usize), b: &(f64, usize)) -> std::cmp::Or
         (x, y) => x.cmp(&y),
     };
     values.then(a.1.cmp(&b.1))
+}
+
+/// The gradient of elements that were taken from the rows of `x`, each from its own place: zeros elsewhere.
+pub(super) fn placed(graph: &mut Graph, x: Operand, ids: Operand, dy: Operand) -> Operand {
+    let shape = graph.shape_of(ids);
+    let mut operands = vec![graph.fill_like(x, 0.0)];
+    operands.extend((0..shape.len() - 1).map(|axis| graph.iota(shape.clone(), axis, DType::I32)));
+    operands.extend([ids, dy]);
+    graph.emit(IndexUpdate { op: None }, &operands)
 }

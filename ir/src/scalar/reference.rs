@@ -4,6 +4,9 @@ use super::{ReduceOp, ScalarOp, Signature};
 use crate::dtype::{DType, Literal};
 use crate::philox;
 
+mod special;
+use special::{digamma, erf};
+
 /// The value of an operation, or `None` where it does not take operands of these types.
 ///
 /// Floats are computed in f64 and rounded once to the format; integers wrap.
@@ -34,6 +37,7 @@ pub fn eval(op: ScalarOp, operands: &[Literal]) -> Option<Literal> {
         (_, [a]) if result.is_float() => Literal::float(result, float_unary(op, a.as_f64())?),
         (_, [a, b]) if result.is_float() => Literal::float(result, float_binary(op, a.as_f64(), b.as_f64())?),
         (_, [a]) => Literal::int(result, int_unary(op, result, a.as_i64())?),
+        (Signature::Integer, [a, b]) => Literal::int(result, shift(op, *a, *b)?),
         (_, [a, b]) if result == DType::U64 => Literal::int(result, wide_binary(op, a.as_u64(), b.as_u64())?),
         (_, [a, b]) => Literal::int(result, int_binary(op, a.as_i64(), b.as_i64())?),
         _ => return None,
@@ -123,14 +127,28 @@ fn float_unary(op: ScalarOp, x: f64) -> Option<f64> {
         ScalarOp::Square => x * x,
         ScalarOp::Sin => x.sin(),
         ScalarOp::Cos => x.cos(),
+        ScalarOp::Tan => x.tan(),
+        ScalarOp::Asin => x.asin(),
+        ScalarOp::Acos => x.acos(),
+        ScalarOp::Atan => x.atan(),
+        ScalarOp::Sinh => x.sinh(),
+        ScalarOp::Cosh => x.cosh(),
+        ScalarOp::Asinh => libm::asinh(x),
+        // The library's is no NaN for large negative numbers.
+        ScalarOp::Acosh if x < 1.0 => f64::NAN,
+        ScalarOp::Acosh => libm::acosh(x),
+        ScalarOp::Atanh => libm::atanh(x),
         ScalarOp::Tanh => x.tanh(),
         ScalarOp::Erf => erf(x),
+        ScalarOp::Lgamma => libm::lgamma(x),
+        ScalarOp::Digamma => digamma(x),
         ScalarOp::Sigmoid => 1.0 / (1.0 + (-x).exp()),
         ScalarOp::Softplus => (if x < 0.0 { 0.0 } else { x }) + (-x.abs()).exp().ln_1p(),
         ScalarOp::Relu if x < 0.0 => 0.0,
         ScalarOp::Relu => x,
         ScalarOp::Floor => x.floor(),
         ScalarOp::Ceil => x.ceil(),
+        ScalarOp::Trunc => x.trunc(),
         ScalarOp::Round => x.round_ties_even(),
         _ => return None,
     })
@@ -146,6 +164,8 @@ fn float_binary(op: ScalarOp, a: f64, b: f64) -> Option<f64> {
             let r = a % b;
             if r != 0.0 && (r < 0.0) != (b < 0.0) { r + b } else { r }
         }
+        ScalarOp::Fmod => a % b,
+        ScalarOp::Atan2 => a.atan2(b),
         ScalarOp::Pow => a.powf(b),
         ScalarOp::Max if a.is_nan() || a > b => a,
         ScalarOp::Min if a.is_nan() || a < b => a,
@@ -174,8 +194,9 @@ fn int_binary(op: ScalarOp, a: i64, b: i64) -> Option<i64> {
         ScalarOp::Add => a.wrapping_add(b),
         ScalarOp::Sub => a.wrapping_sub(b),
         ScalarOp::Mul => a.wrapping_mul(b),
-        ScalarOp::Div | ScalarOp::Rem if b == 0 => 0,
+        ScalarOp::Div | ScalarOp::Rem | ScalarOp::Fmod if b == 0 => 0,
         ScalarOp::Div => a.wrapping_div(b),
+        ScalarOp::Fmod => a.wrapping_rem(b),
         ScalarOp::Rem => {
             let r = a.wrapping_rem(b);
             if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
@@ -189,42 +210,30 @@ fn int_binary(op: ScalarOp, a: i64, b: i64) -> Option<i64> {
     })
 }
 
+/// Counts are read as unsigned: a negative one is beyond every width.
+fn shift(op: ScalarOp, a: Literal, b: Literal) -> Option<i64> {
+    let (x, width, count) = (a.as_i64(), a.dtype().bits(), b.as_u64());
+    let inside = u32::try_from(count).ok().filter(|c| *c < width);
+    Some(match (op, inside) {
+        (ScalarOp::Shl, Some(c)) => x << c,
+        (ScalarOp::Shr, Some(c)) if a.dtype().is_unsigned() => (a.as_u64() >> c) as i64,
+        (ScalarOp::Shr, Some(c)) => x >> c,
+        (ScalarOp::Shr, None) if a.dtype().is_signed() && x < 0 => -1,
+        (ScalarOp::Shl | ScalarOp::Shr, None) => 0,
+        _ => return None,
+    })
+}
+
 /// As [`int_binary`], of u64: what depends on the sign of an i64 is done here.
 fn wide_binary(op: ScalarOp, a: u64, b: u64) -> Option<i64> {
     let value = match op {
         ScalarOp::Div => a.checked_div(b).unwrap_or(0),
-        ScalarOp::Rem => a.checked_rem(b).unwrap_or(0),
+        ScalarOp::Rem | ScalarOp::Fmod => a.checked_rem(b).unwrap_or(0),
         ScalarOp::Max => a.max(b),
         ScalarOp::Min => a.min(b),
         op => return int_binary(op, a as i64, b as i64),
     };
     Some(value as i64)
-}
-
-/// The error function, to a few units in the last place of f64.
-///
-/// Below 3 in size: `2/sqrt(pi) e^(-x^2) sum over n of 2^n x^(2n+1) / (1 3 5 .. (2n+1))`, whose terms have
-/// one sign. Above: one less the complement's continued fraction
-/// `e^(-x^2)/sqrt(pi) 1/(x + (1/2)/(x + (2/2)/(x + (3/2)/(x + ..))))`.
-fn erf(x: f64) -> f64 {
-    let square = x * x;
-    if x.is_nan() {
-        x
-    } else if x.abs() < 3.0 {
-        let (mut term, mut sum, mut n) = (x, x, 1.0);
-        while term.abs() > sum.abs() * 1e-17 {
-            term *= 2.0 * square / (2.0 * n + 1.0);
-            sum += term;
-            n += 1.0;
-        }
-        std::f64::consts::FRAC_2_SQRT_PI * (-square).exp() * sum
-    } else if x.abs() > 6.0 {
-        x.signum()
-    } else {
-        let size = x.abs();
-        let tail = (1..100).rev().fold(size, |below, k| size + f64::from(k) / 2.0 / below);
-        x.signum() * (1.0 - (-square).exp() * std::f64::consts::FRAC_2_SQRT_PI / 2.0 / tail)
-    }
 }
 
 #[cfg(test)]

@@ -407,7 +407,10 @@ fn keeps_bits(op: &Op) -> bool {
     use ScalarOp::*;
     match op {
         Op::Elementwise(e) => {
-            matches!(e.op, Neg | Abs | Sign | Relu | Floor | Ceil | Round | Add | Sub | Max | Min | Select)
+            matches!(
+                e.op,
+                Neg | Abs | Sign | Relu | Floor | Ceil | Round | Trunc | Add | Sub | Max | Min | Select
+            )
         }
         Op::Fill(_)
         | Op::Iota(_)
@@ -424,6 +427,7 @@ fn keeps_bits(op: &Op) -> bool {
         | Op::Index(_)
         | Op::RowSparse(_)
         | Op::RowSparseParts(_)
+        | Op::Sort(_)
         | Op::TopK(_) => true,
         _ => false,
     }

@@ -35,6 +35,7 @@ use crate::ops::segments::Segments;
 use crate::ops::size::Size;
 use crate::ops::slice::Slice;
 use crate::ops::softmax::Softmax;
+use crate::ops::sort::Sort;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
 use crate::ops::spread::Spread;
@@ -85,6 +86,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("sddmm", sddmm),
     ("csr_degree", csr_degree),
     ("top_k", top_k),
+    ("sort", sort),
     ("score_top_k", score_top_k),
     ("dropout", dropout),
     ("softmax", softmax),
@@ -107,6 +109,10 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
     let op = b.one_of(&allowed);
     let x = match op.signature() {
         Signature::Float => b.floats(0),
+        Signature::Integer => {
+            let dtype = b.one_of(&[DType::I32, DType::U8, DType::U32, DType::I8, DType::U64, DType::I64]);
+            some_of(b, dtype)
+        }
         Signature::Logic => {
             let dtype = b.one_of(&[
                 DType::Bool,
@@ -142,11 +148,24 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                 ScalarOp::Log | ScalarOp::Log1p | ScalarOp::Sqrt | ScalarOp::Rsqrt | ScalarOp::Recip => {
                     b.away_from_zero(&x)?
                 }
+                ScalarOp::Lgamma | ScalarOp::Digamma => b.away_from_zero(&x)?,
+                ScalarOp::Acosh => {
+                    let size = b.away_from_zero(&x)?;
+                    let one = b.fill_like(&x, 1.0)?;
+                    b.map(ScalarOp::Add, &[&size, &one])?
+                }
+                // Within 3/4: far from where slopes are infinite.
+                ScalarOp::Asin | ScalarOp::Acos | ScalarOp::Atanh | ScalarOp::Tan => {
+                    let scale = b.fill_like(&x, 0.1875)?;
+                    b.map(ScalarOp::Mul, &[&x, &scale])?
+                }
                 _ => x,
             };
             let certain = match op {
                 ScalarOp::Sign => apart(elements(&x).into_iter().map(|v| (v, 0.0))),
-                ScalarOp::Floor | ScalarOp::Ceil => apart(elements(&x).into_iter().map(|v| (v, v.round()))),
+                ScalarOp::Floor | ScalarOp::Ceil | ScalarOp::Trunc => {
+                    apart(elements(&x).into_iter().map(|v| (v, v.round())))
+                }
                 ScalarOp::Round => apart(elements(&x).into_iter().map(|v| (v, v.floor() + 0.5))),
                 _ => true,
             };
@@ -170,7 +189,9 @@ fn elementwise(b: &mut Builder<'_>) -> Option<()> {
                 match op {
                     ScalarOp::Div => y = b.away_from_zero(&y)?,
                     ScalarOp::Pow => x = b.away_from_zero(&x)?,
-                    ScalarOp::Rem => {
+                    // Away from where the angle jumps.
+                    ScalarOp::Atan2 => y = b.away_from_zero(&y)?,
+                    ScalarOp::Rem | ScalarOp::Fmod => {
                         // Exact where both operands are: the quotient must not be a whole number otherwise.
                         (x.exact && y.exact).then_some(())?;
                         let far = elements(&y).into_iter().all(|v| v.abs() >= 0.25);
@@ -640,6 +661,17 @@ fn top_k(b: &mut Builder<'_>) -> Option<()> {
     let size = b.size(&width);
     (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
     b.add(TopK { k }, &[&x])?;
+    Some(())
+}
+
+fn sort(b: &mut Builder<'_>) -> Option<()> {
+    let rows = |t: &Type| t.as_tensor().is_some_and(|t| t.rank() > 0 && t.dtype != DType::Bool);
+    let x = b.pick(rows)?;
+    let width = shape_of(b, &x).last()?.clone();
+    let size = b.size(&width);
+    (x.exact || elements(&x).chunks(size.max(1)).all(ranks_are_certain)).then_some(())?;
+    let descending = b.one_in(2);
+    b.add(Sort { descending }, &[&x])?;
     Some(())
 }
 

@@ -15,6 +15,7 @@ use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::gather_rows::GatherRows;
+use latentc_ir::ops::index_update::IndexUpdate;
 use latentc_ir::ops::input::Input;
 use latentc_ir::ops::log_sum_exp::LogSumExp;
 use latentc_ir::ops::permute::Permute;
@@ -287,15 +288,17 @@ fn a_refusal_names_the_op_and_its_place() {
     let x = input(&mut g, "x", tensor(DType::F64, &[2.into(), 4.into()]));
     g.at = Some(Span::caller());
     let line = line!() - 1;
-    let best = g.emit(TopK { k: 2 }, &[x]);
+    let row = g.fill(Literal::int(DType::I32, 0), []);
+    let ones = g.fill(Literal::float(DType::F64, 1.0), [4.into()]);
+    let best = g.emit(IndexUpdate { op: Some(ReduceOp::Prod) }, &[x, row, ones]);
     g.at = Some(Span::caller());
     let loss = g.reduce(ReduceOp::Sum, best, Axes::from_slice(&[0, 1]));
     let before = g.at.clone();
     let diag = gradients(&mut g, loss, &[x]).expect_err("no derivative");
     assert_eq!(g.at, before, "the place of the caller stays");
-    assert!(diag.message.contains("`top_k`"), "{diag}");
+    assert!(diag.message.contains("`index_update`"), "{diag}");
     assert_eq!(diag.labels[0].0.line, line);
-    assert!(diag.help.is_some() && diag.notes[0].contains("one axis"), "{diag}");
+    assert!(diag.help.is_some() && diag.notes[0].contains("products"), "{diag}");
     // Nothing to refuse where the path is not asked for.
     let other = input(&mut g, "other", Type::scalar(DType::F64));
     assert_eq!(gradients(&mut g, loss, &[other]), Ok(vec![None]));

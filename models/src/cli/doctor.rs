@@ -1,16 +1,17 @@
 //! `latentc doctor`: what is on this machine that latentc uses, and what is missing.
 
 use super::output::{Output, members};
+use super::switches::SWITCHES;
 use super::{CliError, Status, table};
 use crate::common::data::{SHIPPED, shipped};
 use crate::common::device::{Isa, Report, Store, compile, llvm_version};
 use crate::common::run::ModelError;
-use crate::systems::{Device, Machine, SYSTEMS};
+use crate::systems::{Machine, SYSTEMS};
 use latentc::{DType, program};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
-/// Show what latentc finds on this machine.
+/// Show what latentc finds on this machine, and the switches for looking into what it does.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
 Exit code 1 says that something is missing without which nothing can be trained.")]
@@ -55,6 +56,7 @@ fn good(name: &'static str, detail: String) -> Finding {
 pub fn run(_: &Args, out: &Output) -> Result<Status, CliError> {
     let mut findings = vec![processor(), vectors(), instructions(), caches(), memory(), llvm()];
     findings.extend(native_code());
+    findings.push(limits());
     findings.push(cuda());
     findings.extend(data());
     findings.push(systems());
@@ -67,6 +69,18 @@ pub fn run(_: &Args, out: &Output) -> Result<Status, CliError> {
         .map(|f| vec![f.name.to_string(), f.state.word().to_string(), f.detail.clone()])
         .collect();
     out.say(&table::columns(&rows, 3))?;
+    for s in SWITCHES {
+        let event = json!({ "name": s.name, "words": s.words, "about": s.about, "changes": s.changes });
+        out.event("switch", members(event))?;
+    }
+    let rows: Vec<Vec<String>> = SWITCHES
+        .iter()
+        .map(|s| vec![s.name.to_string(), s.words.join(", "), s.about.to_string(), s.changes.to_string()])
+        .collect();
+    out.say(
+        "\nSwitches for looking into what latentc does, the words that take them, what they show and change:",
+    )?;
+    out.say(&table::columns(&rows, 4))?;
     match findings.iter().find(|f| f.state == State::Bad) {
         Some(f) => Err(CliError::Doctor(format!("{}: {}", f.name, f.detail))),
         None => Ok(Status::Done),
@@ -155,9 +169,20 @@ fn native_code() -> Vec<Finding> {
     findings
 }
 
+/// What profiles are set against.
+fn limits() -> Finding {
+    match latentc::peaks::kept(0, &latentc::Options::default()) {
+        Some(peaks) => good("limits", peaks.to_string()),
+        None => {
+            let detail = "not measured yet: the first --profile does, or `latentc bench --peaks`".into();
+            Finding { name: "limits", state: State::Absent, detail }
+        }
+    }
+}
+
 fn probe() -> Result<Report, ModelError> {
     let p = program("doctor", |g| g.output("y", g.input("x", DType::F32, [16]) + 1.0))?;
-    let mut session = compile(&p, Machine { device: Device::Cpu, threads: 1 })?;
+    let mut session = compile(&p, Machine { threads: 1, ..Machine::default() })?;
     session.set("x", &[16], &[1.0f32; 16])?;
     session.run(&mut Store::new())?;
     match session.output::<f32>("y")?.1 {

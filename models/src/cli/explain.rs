@@ -1,9 +1,9 @@
 //! `latentc explain`.
 
-use super::output::Output;
+use super::output::{Output, members};
 use super::program::ProgramArgs;
 use super::{CliError, Status};
-use latentc::debug::{Explanation, Limits, Wanted, explain};
+use latentc::debug::{Dumped, Explanation, Limits, Wanted, dump, explain};
 use latentc::{Isa, Schedules};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,9 @@ pub struct Args {
     /// The form.
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORM")]
     format: Format,
+    /// Print one JSON object, as --format json does, with the member `event`.
+    #[arg(long, conflicts_with_all = ["format", "out"])]
+    pub json: bool,
     /// A file to write instead of stdout.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -40,12 +43,16 @@ pub struct Args {
     /// Threads of a run, which the least times are for; 0 for one a core.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
-    /// GB/s that memory gives [default: measured].
+    /// GB/s that memory gives [default: that of a short copy].
     #[arg(long, value_name = "X", requires = "peak_gops")]
     peak_gbs: Option<f64>,
     /// 10^9 arithmetic operations a second that the machine can do [default: from its vectors and clock].
     #[arg(long, value_name = "X", requires = "peak_gbs")]
     peak_gops: Option<f64>,
+    /// Take what this machine can do at most as measured, once (`latentc bench --peaks` measures anew): about two seconds,
+    /// and 512 MiB of memory for a moment.
+    #[arg(long, conflicts_with = "peak_gbs")]
+    measure: bool,
     /// Write numbered files of every stage below this folder as well.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -81,22 +88,27 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
             }
             Limits::stated(gbs, gops, threads, isa.l2 as u64)
         }
+        _ if args.measure => {
+            let found = latentc::peaks::known(threads, &latentc::Options::default())?;
+            found.notes.iter().for_each(|note| out.note(&format!("note: {note}")));
+            Limits::measured(&found.peaks, isa.l2 as u64)
+        }
         _ => Limits::of_machine(&isa, threads),
     };
     let schedules = args.schedules.as_deref().map_or(Ok(Schedules::default()), read_schedules)?;
     if let Some(dir) = &args.dump {
-        let folder = latentc::debug::dump(&chosen.graph, &isa, &schedules, cores, dir)?;
+        let what = Dumped { isa: &isa, schedules: &schedules, checked: false, threads: cores };
+        let folder = dump(&chosen.graph, what, dir)?;
         out.note(&format!("every stage is in {}", folder.display()));
     }
-    let wanted = Wanted {
-        title: chosen.title,
-        isa,
-        limits,
-        schedules,
-        code: args.format != Format::Dot,
-        threads: cores,
-    };
+    let (title, code) = (chosen.title, args.format != Format::Dot);
+    let wanted = Wanted { title, isa, limits, schedules, checked: false, code, threads: cores };
     let made = explain(&chosen.graph, wanted)?;
+    if args.json {
+        let value = serde_json::to_value(&made).map_err(std::io::Error::from)?;
+        out.event("explanation", members(value))?;
+        return Ok(Status::Done);
+    }
     let text = match (&args.kernel, args.format) {
         (Some(name), _) => match made.kernel(name) {
             Some(kernel) => made.kernel_text(kernel),

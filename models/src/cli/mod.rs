@@ -17,10 +17,12 @@ mod load;
 mod names;
 pub mod output;
 mod pack;
+mod profile;
 mod program;
 mod progress;
 mod quality;
 mod recommend;
+mod switches;
 mod table;
 mod train;
 
@@ -87,7 +89,8 @@ pub fn main() -> ExitCode {
 
         Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
-        Command::Explain(_) | Command::Bench(_) | Command::Pack(_) => false,
+        Command::Explain(a) => a.json,
+        Command::Bench(_) | Command::Pack(_) => false,
     });
     let result = match &cli.command {
         Command::List(a) => list::run(a, &out),

@@ -35,6 +35,7 @@ pub struct Chosen {
     /// The graph, with gradients and optimizer written out.
     pub graph: Graph,
     /// The program as the DSL made it, which also knows what parameters begin as; a file does not.
+    #[allow(dead_code)] // for words that need what parameters begin as
     pub program: Option<Program>,
     /// What it is for people: `lightgcn step on gowalla`, or the file.
     pub title: String,

@@ -69,7 +69,7 @@ fn one_step(device: Device) {
         g.minimise(loss, Sgd::new(1.0));
     })
     .unwrap();
-    let mut session = compile(&step, Machine { device, threads: 1 }).unwrap();
+    let mut session = compile(&step, Machine { device, threads: 1, ..Machine::default() }).unwrap();
     session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
     for (at, name) in ["user", "pos", "neg"].iter().enumerate() {
         session.set(name, &[TRIPLES.len()], &TRIPLES.map(|t| t[at])).unwrap();

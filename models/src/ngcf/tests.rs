@@ -50,7 +50,7 @@ fn example(form: Form, matrix: Matrix, device: Device) -> (Session, Store, Store
         g.minimise(ranking + penalty, Sgd::new(1.0));
     })
     .unwrap();
-    let mut session = compile(&step, Machine { device, threads: 1 }).unwrap();
+    let mut session = compile(&step, Machine { device, threads: 1, ..Machine::default() }).unwrap();
     session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
     for (name, ids) in [("user", [0, 1]), ("pos", [2, 4]), ("neg", [4, 2])] {
         session.set(name, &[2], &ids).unwrap();
@@ -155,7 +155,7 @@ fn propagated(matrix: Matrix, rate: f64, runs: usize, device: Device, x: &[f32])
         g.output("y", s.apply(g.input("x", DType::F32, [nodes, 2])));
     })
     .unwrap();
-    let mut session = compile(&p, Machine { device, threads: 1 }).unwrap();
+    let mut session = compile(&p, Machine { device, threads: 1, ..Machine::default() }).unwrap();
     let adj = CsrArray::bipartite(USERS, ITEMS + 1, PAIRS).unwrap().with_twin();
     session.set_csr("adj", Arc::new(adj)).unwrap();
     session.set("x", &[nodes, 2], x).unwrap();
@@ -208,7 +208,7 @@ fn dropout_is_drawn_anew_in_each_run() {
             g.output("z", model.embed(g, Some(s), rate));
         })
         .unwrap();
-        let mut session = compile(&p, Machine { device, threads: 1 }).unwrap();
+        let mut session = compile(&p, Machine { device, threads: 1, ..Machine::default() }).unwrap();
         session.set_csr("adj", Arc::new(CsrArray::bipartite(USERS, ITEMS, PAIRS).unwrap())).unwrap();
         let mut store = p.init(3);
         let rows = [0, 1].map(|_| {

@@ -8,7 +8,8 @@ fn disk(limit: u64) -> (tempfile::TempDir, Disk) {
 }
 
 fn entry(size: usize) -> Entry {
-    Entry { symbol: "k".to_owned(), object: (0..size).map(|i| i as u8).collect() }
+    let object = (0..size).map(|i| i as u8).collect();
+    Entry { symbol: "k".to_owned(), schedule: "flat lanes=16".to_owned(), object }
 }
 
 fn files(disk: &Disk) -> BTreeSet<String> {

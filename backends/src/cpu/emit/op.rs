@@ -55,6 +55,7 @@ impl<'c> Ops<'c> {
             ScalarOp::Square => self.mul(x, x),
             ScalarOp::Floor => self.intrinsic("llvm.floor", &[x]),
             ScalarOp::Ceil => self.intrinsic("llvm.ceil", &[x]),
+            ScalarOp::Trunc => self.intrinsic("llvm.trunc", &[x]),
             ScalarOp::Round => self.intrinsic("llvm.roundeven", &[x]),
             ScalarOp::Exp if double => self.libm("exp", &[x]),
             ScalarOp::Expm1 if double => self.libm("expm1", &[x]),
@@ -63,6 +64,17 @@ impl<'c> Ops<'c> {
             ScalarOp::Sin if double => self.libm("sin", &[x]),
             ScalarOp::Cos if double => self.libm("cos", &[x]),
             ScalarOp::Tanh if double => self.libm("tanh", &[x]),
+            ScalarOp::Tan if double => self.libm("tan", &[x]),
+            ScalarOp::Asin if double => self.libm("asin", &[x]),
+            ScalarOp::Acos if double => self.libm("acos", &[x]),
+            ScalarOp::Atan if double => self.libm("atan", &[x]),
+            ScalarOp::Sinh if double => self.libm("sinh", &[x]),
+            ScalarOp::Cosh if double => self.libm("cosh", &[x]),
+            ScalarOp::Asinh if double => self.libm("asinh", &[x]),
+            ScalarOp::Acosh if double => self.libm("acosh", &[x]),
+            ScalarOp::Atanh if double => self.libm("atanh", &[x]),
+            ScalarOp::Lgamma if double => self.libm("lgamma", &[x]),
+            ScalarOp::Digamma if double => self.digamma_f64(x),
             ScalarOp::Erf if double => self.libm("erf", &[x]),
             ScalarOp::Sigmoid if double => {
                 let e = self.libm("exp", &[self.neg(x)?])?;
@@ -78,6 +90,17 @@ impl<'c> Ops<'c> {
             ScalarOp::Log1p => self.log1p_f32(x),
             ScalarOp::Sin => self.sin_f32(x),
             ScalarOp::Cos => self.cos_f32(x),
+            ScalarOp::Tan => self.tan_f32(x),
+            ScalarOp::Asin => self.asin_f32(x),
+            ScalarOp::Acos => self.acos_f32(x),
+            ScalarOp::Atan => self.atan_f32(x),
+            ScalarOp::Sinh => self.sinh_f32(x),
+            ScalarOp::Cosh => self.cosh_f32(x),
+            ScalarOp::Asinh => self.asinh_f32(x),
+            ScalarOp::Acosh => self.acosh_f32(x),
+            ScalarOp::Atanh => self.atanh_f32(x),
+            ScalarOp::Lgamma => self.lgamma_f32(x),
+            ScalarOp::Digamma => self.digamma_f32(x),
             ScalarOp::Tanh => self.tanh_f32(x),
             ScalarOp::Erf => self.erf_f32(x),
             ScalarOp::Sigmoid => self.sigmoid_f32(x),
@@ -106,6 +129,9 @@ impl<'c> Ops<'c> {
                 let fix = self.and(differs, self.fcmp(FloatPredicate::ONE, r, zero)?)?;
                 self.select(fix, self.add(r, b)?, r)
             }
+            ScalarOp::Fmod => self.bin(Op::FRem, a, b),
+            ScalarOp::Atan2 if d == DType::F64 => self.libm("atan2", &[a, b]),
+            ScalarOp::Atan2 => self.atan2_f32(a, b),
             ScalarOp::Pow if d == DType::F64 => self.libm("pow", &[a, b]),
             ScalarOp::Pow => self.pow_f32(a, b),
             op => Err(EmitError::internal(format!("{} on two floats", op.name()))),
@@ -148,7 +174,8 @@ impl<'c> Ops<'c> {
                 };
                 self.select(self.icmp(p, a, b)?, a, b)
             }
-            ScalarOp::Div | ScalarOp::Rem => {
+            ScalarOp::Shl | ScalarOp::Shr => self.shift(op, d, a, b),
+            ScalarOp::Div | ScalarOp::Rem | ScalarOp::Fmod => {
                 let by_zero = self.icmp(IntPredicate::EQ, b, zero)?;
                 let quotient = op == ScalarOp::Div;
                 // The machine faults on division by zero, and on the least number by -1.
@@ -163,6 +190,9 @@ impl<'c> Ops<'c> {
                     (true, false) => self.bin(Op::UDiv, a, safe)?,
                     (false, true) => {
                         let r = self.bin(Op::SRem, a, safe)?;
+                        if op == ScalarOp::Fmod {
+                            return self.select(by_zero, zero, r);
+                        }
                         let differs = self.icmp(IntPredicate::SLT, self.xor(r, safe)?, zero)?;
                         let fix = self.and(differs, self.icmp(IntPredicate::NE, r, zero)?)?;
                         self.select(fix, self.iadd(r, safe)?, r)?
@@ -176,6 +206,18 @@ impl<'c> Ops<'c> {
                 self.select(by_zero, zero, r)
             }
             op => Err(EmitError::internal(format!("{} on two integers", op.name()))),
+        }
+    }
+
+    /// Counts of the width and more, for which the machine's shifts say nothing, move everything out.
+    fn shift(&self, op: ScalarOp, d: DType, a: V<'c>, b: V<'c>) -> R<'c> {
+        let width = i64::from(d.bits());
+        let inside = self.icmp(IntPredicate::ULT, b, self.i(b, width))?;
+        let count = self.select(inside, b, self.i(b, width - 1))?;
+        match op {
+            ScalarOp::Shr if signed(d) => self.ashr(a, count),
+            ScalarOp::Shr => self.select(inside, self.lshr(a, count)?, self.i(a, 0)),
+            _ => self.select(inside, self.shl(a, count)?, self.i(a, 0)),
         }
     }
 

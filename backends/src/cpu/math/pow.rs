@@ -36,8 +36,8 @@ const EXP2: [f64; 12] = [
 const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 impl<'c> Ops<'c> {
-    /// `log2(x)` in binary64 for a positive finite binary64 that a binary32 holds.
-    fn log2_wide(&self, x: V<'c>) -> R<'c> {
+    /// `log2(x)` in binary64 for a positive finite normal binary64.
+    pub(super) fn log2_wide(&self, x: V<'c>) -> R<'c> {
         let (i64, f64) = (self.ctx.i64_type().into(), self.ctx.f64_type().into());
         let bits = self.bits(x, i64)?;
         let sqrt_half = 0x3fe6_a09e_667f_3bcd;
@@ -53,7 +53,7 @@ impl<'c> Ops<'c> {
     }
 
     /// `2^t` in binary64 for t from -1000 to 1000.
-    fn exp2_wide(&self, t: V<'c>) -> R<'c> {
+    pub(super) fn exp2_wide(&self, t: V<'c>) -> R<'c> {
         let (i64, f64) = (self.ctx.i64_type().into(), self.ctx.f64_type().into());
         let sum = self.add(t, self.f(t, ROUNDER))?;
         let r = self.sub(t, self.sub(sum, self.f(t, ROUNDER))?)?;

@@ -1,4 +1,4 @@
-//! Sine and cosine.
+//! Sine, cosine and tangent.
 
 use inkwell::FloatPredicate;
 use inkwell::module::Linkage;
@@ -53,7 +53,11 @@ impl<'c> Ops<'c> {
         let parity = if shift == 0.0 { parity } else { self.xor(parity, self.i(parity, 1))? };
         let flip = self.shl(parity, self.i(parity, 31))?;
         let near = self.bits(self.xor(self.bits(y, i32)?, flip)?, f32)?;
+        self.unless_far(x, near, name)
+    }
 
+    /// The value found, or the C library's in lanes whose argument is beyond the reduction.
+    fn unless_far(&self, x: V<'c>, near: V<'c>, name: &'static str) -> R<'c> {
         let size = self.intrinsic("llvm.fabs", &[x])?;
         let is_far = self.fcmp(FloatPredicate::OGT, size, self.f(x, FAR))?;
         let far = self.any(is_far)?;
@@ -72,6 +76,32 @@ impl<'c> Ops<'c> {
         let phi = b.build_phi(x.get_type(), "")?;
         phi.add_incoming(&[(&near, here), (&from_library, slow)]);
         Ok(phi.as_basic_value())
+    }
+
+    /// The sine of a binary64 within a quarter turn of 0.
+    fn quarter_sine(&self, r: V<'c>) -> R<'c> {
+        self.mul(self.poly(self.mul(r, r)?, &SIN)?, r)
+    }
+
+    /// `sin / cos` of what is left of the nearest multiple of pi.
+    pub(crate) fn tan_f32(&self, x: V<'c>) -> R<'c> {
+        let d = self.cast(Op::FPExt, x, self.ctx.f64_type().into())?;
+        let part = |shift: f64| -> Result<(V<'c>, V<'c>), EmitError> {
+            let turns = self.mad(d, self.f(d, std::f64::consts::FRAC_1_PI), self.f(d, -shift))?;
+            let t = self.add(turns, self.f(d, ROUNDER))?;
+            let n = self.add(self.sub(t, self.f(d, ROUNDER))?, self.f(d, shift))?;
+            let r = self.mad(n, self.f(d, -PI_HI), d)?;
+            let r = self.mad(n, self.f(d, -PI_LO), r)?;
+            Ok((self.quarter_sine(r)?, t))
+        };
+        // The cosine is the sine a quarter turn on, with the sign changed.
+        let ((sine, t), (cosine, u)) = (part(0.0)?, part(0.5)?);
+        let quotient = self.neg(self.div(sine, cosine)?)?;
+        let i64 = self.ctx.i64_type().into();
+        let parity = self.xor(self.bits(t, i64)?, self.bits(u, i64)?)?;
+        let flip = self.shl(parity, self.i(parity, 63))?;
+        let y = self.bits(self.xor(self.bits(quotient, i64)?, flip)?, self.ctx.f64_type().into())?;
+        self.unless_far(x, self.cast(Op::FPTrunc, y, self.ctx.f32_type().into())?, "tan")
     }
 
     /// The C library's function in binary64 on every lane, as a function of its own.

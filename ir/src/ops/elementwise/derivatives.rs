@@ -1,8 +1,8 @@
 //! Derivatives of the scalar operations as a table: one row for each operand of each operation.
 //!
 //! Conventions where a derivative does not exist: `abs`, `sign` and `relu` have derivative 0 at 0; of equal
-//! operands of `max` and `min` the first has the whole gradient; steps (`sign`, `floor`, `ceil`, `round`) have
-//! none anywhere. A choice (`relu`, `max`, `min`, `select`) needs only a bool of the forward values.
+//! operands of `max` and `min` the first has the whole gradient; steps (`sign`, `floor`, `ceil`, `round`,
+//! `trunc`) have none anywhere. A choice (`relu`, `max`, `min`, `select`) needs only a bool of the forward values.
 
 use super::*;
 
@@ -119,6 +119,75 @@ impl Rule<'_> {
                 let slope = self.f(ScalarOp::Neg, &[sin]);
                 self.times(slope)
             }
+            // dy (1 + y y)
+            (ScalarOp::Tan, _) => {
+                let square = self.f(ScalarOp::Square, &[y]);
+                let slope = self.plus(square, 1.0);
+                self.times(slope)
+            }
+            // dy / sqrt(1 - x x)
+            (ScalarOp::Asin, _) => {
+                let slope = self.arc_slope();
+                self.times(slope)
+            }
+            (ScalarOp::Acos, _) => {
+                let slope = self.arc_slope();
+                let slope = self.f(ScalarOp::Neg, &[slope]);
+                self.times(slope)
+            }
+            // dy / (1 + x x)
+            (ScalarOp::Atan, _) => {
+                let square = self.f(ScalarOp::Square, &[x[0]]);
+                let sum = self.plus(square, 1.0);
+                self.f(ScalarOp::Div, &[dy, sum])
+            }
+            // dy cosh(x)
+            (ScalarOp::Sinh, _) => {
+                let slope = self.f(ScalarOp::Cosh, &[x[0]]);
+                self.times(slope)
+            }
+            // dy sinh(x)
+            (ScalarOp::Cosh, _) => {
+                let slope = self.f(ScalarOp::Sinh, &[x[0]]);
+                self.times(slope)
+            }
+            // dy / sqrt(x x + 1)
+            (ScalarOp::Asinh, _) => {
+                let square = self.f(ScalarOp::Square, &[x[0]]);
+                let sum = self.plus(square, 1.0);
+                let slope = self.f(ScalarOp::Rsqrt, &[sum]);
+                self.times(slope)
+            }
+            // dy / sqrt((x - 1) (x + 1))
+            (ScalarOp::Acosh, _) => {
+                let (less, more) = (self.plus(x[0], -1.0), self.plus(x[0], 1.0));
+                let product = self.f(ScalarOp::Mul, &[less, more]);
+                let slope = self.f(ScalarOp::Rsqrt, &[product]);
+                self.times(slope)
+            }
+            // dy / ((1 - x) (1 + x))
+            (ScalarOp::Atanh, _) => {
+                let (less, more) = (self.one_less(x[0]), self.plus(x[0], 1.0));
+                let product = self.f(ScalarOp::Mul, &[less, more]);
+                self.f(ScalarOp::Div, &[dy, product])
+            }
+            // dy digamma(x)
+            (ScalarOp::Lgamma, _) => {
+                let slope = self.f(ScalarOp::Digamma, &[x[0]]);
+                self.times(slope)
+            }
+            (ScalarOp::Digamma, _) => {
+                let slope = self.trigamma(x[0]);
+                self.times(slope)
+            }
+            // dy b / (a a + b b), -dy a / (a a + b b)
+            (ScalarOp::Atan2, i) => {
+                let (a, b) = (self.f(ScalarOp::Square, &[x[0]]), self.f(ScalarOp::Square, &[x[1]]));
+                let sum = self.f(ScalarOp::Add, &[a, b]);
+                let share = self.f(ScalarOp::Div, &[x[1 - i], sum]);
+                let slope = if i == 0 { share } else { self.f(ScalarOp::Neg, &[share]) };
+                self.times(slope)
+            }
             // dy (1 - y y)
             (ScalarOp::Tanh, _) => {
                 let square = self.f(ScalarOp::Square, &[y]);
@@ -163,11 +232,12 @@ impl Rule<'_> {
                 let slope = self.f(ScalarOp::Neg, &[share]);
                 self.times(slope)
             }
-            // a - b floor(a / b)
-            (ScalarOp::Rem, 0) => dy,
-            (ScalarOp::Rem, _) => {
+            // a - b floor(a / b), a - b trunc(a / b)
+            (ScalarOp::Rem | ScalarOp::Fmod, 0) => dy,
+            (ScalarOp::Rem | ScalarOp::Fmod, _) => {
                 let quotient = self.f(ScalarOp::Div, &[x[0], x[1]]);
-                let whole = self.f(ScalarOp::Floor, &[quotient]);
+                let towards = if op == ScalarOp::Rem { ScalarOp::Floor } else { ScalarOp::Trunc };
+                let whole = self.f(towards, &[quotient]);
                 let slope = self.f(ScalarOp::Neg, &[whole]);
                 self.times(slope)
             }
@@ -198,10 +268,12 @@ impl Rule<'_> {
                 let not = self.f(ScalarOp::Not, &[x[0]]);
                 self.where_(not)
             }
-            (ScalarOp::Sign | ScalarOp::Floor | ScalarOp::Ceil | ScalarOp::Round, _) => return None,
+            (ScalarOp::Sign | ScalarOp::Floor | ScalarOp::Ceil, _) => return None,
+            (ScalarOp::Round | ScalarOp::Trunc, _) => return None,
             // Of bools and integers, or bools and integers themselves.
             (ScalarOp::Eq | ScalarOp::Ne | ScalarOp::Lt | ScalarOp::Le | ScalarOp::Gt | ScalarOp::Ge, _)
             | (ScalarOp::Not | ScalarOp::And | ScalarOp::Or | ScalarOp::Xor, _)
+            | (ScalarOp::Shl | ScalarOp::Shr, _)
             | (ScalarOp::Select | ScalarOp::Philox, _) => return None,
         })
     }
@@ -212,6 +284,52 @@ impl Rule<'_> {
 
     fn times(&mut self, slope: Operand) -> Operand {
         self.g.map(ScalarOp::Mul, &[self.dy, slope])
+    }
+
+    /// `1 / sqrt((1 - x) (1 + x))`
+    fn arc_slope(&mut self) -> Operand {
+        let (less, more) = (self.one_less(self.x[0]), self.plus(self.x[0], 1.0));
+        let product = self.g.map(ScalarOp::Mul, &[less, more]);
+        self.g.map(ScalarOp::Rsqrt, &[product])
+    }
+
+    /// The derivative of `digamma`, in the steps of its reference: reflection below one half, eight steps up,
+    /// the asymptotic series (Abramowitz and Stegun 6.4.7, 6.4.6, 6.4.12).
+    fn trigamma(&mut self, x: Operand) -> Operand {
+        let half = self.g.fill_like(x, 0.5);
+        let low = self.f(ScalarOp::Lt, &[x, half]);
+        let mirrored = self.one_less(x);
+        let mut z = self.f(ScalarOp::Select, &[low, mirrored, x]);
+        let mut sum = self.g.fill_like(x, 0.0);
+        for _ in 0..8 {
+            let share = self.f(ScalarOp::Recip, &[z]);
+            let share = self.f(ScalarOp::Square, &[share]);
+            sum = self.f(ScalarOp::Add, &[sum, share]);
+            z = self.plus(z, 1.0);
+        }
+        let r = self.f(ScalarOp::Recip, &[z]);
+        let r2 = self.f(ScalarOp::Square, &[r]);
+        let mut series = self.g.fill_like(x, 7.0 / 6.0);
+        for c in [-691.0 / 2730.0, 5.0 / 66.0, -1.0 / 30.0, 1.0 / 42.0, -1.0 / 30.0, 1.0 / 6.0] {
+            let product = self.f(ScalarOp::Mul, &[series, r2]);
+            series = self.plus(product, c);
+        }
+        // 1/z + 1/2 z^2 + z^-3 series
+        let tail = self.f(ScalarOp::Mul, &[series, r]);
+        let tail = self.plus(tail, 0.5);
+        let tail = self.f(ScalarOp::Mul, &[tail, r2]);
+        let tail = self.f(ScalarOp::Add, &[tail, r]);
+        let up = self.f(ScalarOp::Add, &[sum, tail]);
+        // Below: (pi / sin(pi x))^2 less it.
+        let nearest = self.f(ScalarOp::Round, &[x]);
+        let rest = self.f(ScalarOp::Sub, &[x, nearest]);
+        let angle = self.g.scale(rest, std::f64::consts::PI);
+        let sine = self.f(ScalarOp::Sin, &[angle]);
+        let pi = self.g.fill_like(x, std::f64::consts::PI);
+        let share = self.f(ScalarOp::Div, &[pi, sine]);
+        let share = self.f(ScalarOp::Square, &[share]);
+        let down = self.f(ScalarOp::Sub, &[share, up]);
+        self.f(ScalarOp::Select, &[low, down, up])
     }
 
     fn plus(&mut self, x: Operand, c: f64) -> Operand {

@@ -39,6 +39,6 @@ impl Session {
             let (threads, checked) = (options.thread_count(), options.checked);
             dump(graph, Dumped { isa: &isa, schedules: &options.schedules, checked, threads }, dir)?;
         }
-        Session::cpu(&lower(graph, &isa, options.checked, &options.schedules)?, options)
+        Session::start(&lower(graph, &isa, options.checked, &options.schedules)?, options)
     }
 }

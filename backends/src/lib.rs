@@ -10,6 +10,7 @@ mod cache;
 mod compile;
 #[cfg(feature = "llvm")]
 pub mod cpu;
+#[cfg(feature = "llvm")]
 pub mod debug;
 mod error;
 mod fault;

@@ -17,6 +17,10 @@ pub struct Peaks {
     pub write: f64,
     /// Bytes a second, read and written: copying such an array.
     pub copy: f64,
+    /// Bytes a second: reading arrays that the second caches hold.
+    pub cache: f64,
+    /// Bytes that the second caches hold.
+    pub cache_bytes: f64,
     /// Floating-point operations a second: multiplying and adding f32 in registers, two operations each.
     pub f32: f64,
     /// The same for f64.
@@ -42,8 +46,9 @@ pub struct ProfileRow {
     pub bytes: f64,
     /// Floating-point operations, of all calls.
     pub flops: f64,
-    /// Part of the least time that the machine needs for these bytes and operations; nothing without peaks. More
-    /// than 1 says that rows which are counted as often as they are gathered were in a cache.
+    /// Part of the least time that the machine needs for these bytes and operations; nothing without peaks. Every
+    /// array comes from memory once, or from the second caches where they hold all arrays of a launch; rows that are
+    /// gathered again come from these caches; arithmetic is at the same time.
     pub of_limit: Option<f64>,
 }
 
@@ -91,8 +96,10 @@ fn row(l: &LaunchTime, whole: f64, peaks: Option<Peaks>) -> ProfileRow {
     let time = l.total.as_secs_f64();
     let (bytes, flops) = (l.bytes as f64, l.flops as f64);
     let of_limit = peaks.map(|p| {
-        // Whichever takes longer: neither can be hidden behind itself.
-        let least = (bytes / p.read.max(p.copy)).max(flops / p.f32);
+        let once = l.once as f64;
+        let memory = p.read.max(p.copy).max(p.write);
+        let first = if once <= p.cache_bytes * l.calls as f64 { p.cache.max(memory) } else { memory };
+        let least = (once / first + (bytes - once).max(0.0) / p.cache.max(memory)).max(flops / p.f32);
         least / time.max(f64::MIN_POSITIVE)
     });
     ProfileRow {
@@ -125,7 +132,8 @@ impl Peaks {
     pub fn json(&self) -> Value {
         json!({
             "threads": self.threads, "read_bytes_per_s": self.read, "write_bytes_per_s": self.write,
-            "copy_bytes_per_s": self.copy, "f32_flop_per_s": self.f32, "f64_flop_per_s": self.f64,
+            "copy_bytes_per_s": self.copy,
+            "cache_bytes_per_s": self.cache, "cache_bytes": self.cache_bytes, "f32_flop_per_s": self.f32, "f64_flop_per_s": self.f64,
         })
     }
 }
@@ -136,13 +144,26 @@ impl fmt::Display for Peaks {
             if self.threads == 1 { "1 thread".to_owned() } else { format!("{} threads", self.threads) };
         write!(
             f,
-            "{threads}: read {:.1}, write {:.1}, copy {:.1} GB/s; {:.1} GF/s f32, {:.1} GF/s f64",
+            "{threads}: read {:.1}, write {:.1}, copy {:.1}, second caches {:.1} GB/s; {:.1} GF/s f32, {:.1} f64",
             self.read / 1e9,
             self.write / 1e9,
             self.copy / 1e9,
+            self.cache / 1e9,
             self.f32 / 1e9,
             self.f64 / 1e9
         )
+    }
+}
+
+/// A list as far as there is room for it.
+fn shortened(ops: &str) -> String {
+    const ROOM: usize = 56;
+    match ops.char_indices().nth(ROOM) {
+        None => ops.to_owned(),
+        Some((end, _)) => {
+            let end = ops[..end].rfind(", ").unwrap_or(end);
+            format!("{}, ..", &ops[..end])
+        }
     }
 }
 
@@ -170,7 +191,7 @@ impl fmt::Display for Profile {
                 format!("{each:.1?}"),
                 r.bandwidth() / 1e9,
                 r.rate() / 1e9,
-                r.ops
+                shortened(&r.ops)
             )?;
             match r.source.as_slice() {
                 [] => writeln!(f)?,

@@ -95,6 +95,8 @@ pub struct LaunchTime {
     /// Bytes that all of them had to move: each array that a launch reads or writes once, and each row of a table as
     /// often as it is gathered.
     pub bytes: u64,
+    /// The same with every row of a table counted once a launch: what memory must give and take at least.
+    pub once: u64,
 }
 
 impl fmt::Display for Report {

@@ -58,6 +58,18 @@ impl Session {
     /// Compiles a program for this processor, or takes its kernels from the disk cache.
     #[cfg(feature = "llvm")]
     pub fn cpu(program: &latentc_ir::plan::Program, options: &Options) -> Result<Session, CompileError> {
+        if let Some(dir) = &options.dump {
+            crate::debug::dump_plan(program, &crate::cpu::Isa::host()?, options.thread_count(), dir)?;
+        }
+        Session::start(program, options)
+    }
+
+    /// Compiles a program without a dump.
+    #[cfg(feature = "llvm")]
+    pub(crate) fn start(
+        program: &latentc_ir::plan::Program,
+        options: &crate::options::Options,
+    ) -> Result<Session, CompileError> {
         let inputs = Inputs::new(&program.name, &program.dims, program.inputs.clone(), options)?;
         let outputs = named(program.outputs.iter().map(|o| (o.name.clone(), o.dtype)))?;
         let machine = crate::cpu::machine::Machine::new(program, options)?;

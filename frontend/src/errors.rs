@@ -2,8 +2,11 @@
 
 mod excerpt;
 
+use latentc_backends::{CompileError, RunError};
 use latentc_ir::diag::Diag;
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// Every mistake of a build. `Display` is plain text; [`Errors::render`] shows the lines of the source.
 ///
@@ -11,12 +14,21 @@ use std::fmt;
 #[derive(Clone, PartialEq)]
 pub struct Errors {
     diags: Vec<Diag>,
+    /// Texts that places are in and that no file holds, by the name that places call them.
+    texts: BTreeMap<Arc<str>, String>,
 }
 
 impl Errors {
     /// From the mistakes, of which there is at least one.
     pub(crate) fn new(diags: Vec<Diag>) -> Errors {
-        Errors { diags }
+        Errors { diags, texts: BTreeMap::new() }
+    }
+
+    /// With the text that places in `file` are in, for excerpts: one that was never a file, or whose file may have
+    /// changed since.
+    pub fn with_text(mut self, file: &str, text: impl Into<String>) -> Errors {
+        self.texts.insert(Arc::from(file), text.into());
+        self
     }
 
     /// The mistakes, in the order in which they were found.
@@ -27,7 +39,7 @@ impl Errors {
     /// All mistakes with excerpts of the source files; plain lines where a file cannot be read. `color` adds
     /// the control sequences of a terminal.
     pub fn render(&self, color: bool) -> String {
-        let mut files = excerpt::Files::default();
+        let mut files = excerpt::Files::new(&self.texts);
         let parts: Vec<String> = self.diags.iter().map(|d| excerpt::render(d, color, &mut files)).collect();
         parts.join("\n")
     }
@@ -35,8 +47,49 @@ impl Errors {
 
 impl From<Diag> for Errors {
     fn from(diag: Diag) -> Errors {
-        Errors { diags: vec![diag] }
+        Errors::new(vec![diag])
     }
+}
+
+/// Mistakes that were found together, in their order; there is at least one.
+impl From<Vec<Diag>> for Errors {
+    fn from(diags: Vec<Diag>) -> Errors {
+        Errors::new(diags)
+    }
+}
+
+/// What was wrong with a run, at the line that declared the input or wrote the op.
+impl From<&RunError> for Errors {
+    fn from(error: &RunError) -> Errors {
+        Errors::from(error.diag())
+    }
+}
+
+impl From<RunError> for Errors {
+    fn from(error: RunError) -> Errors {
+        Errors::from(&error)
+    }
+}
+
+/// An error, or what it was caused by, as excerpts of the source where it knows lines: that of a build, of a
+/// compilation or of a run. Nothing for other errors.
+pub fn excerpts(error: &(dyn std::error::Error + 'static), color: bool) -> Option<String> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let errors = if let Some(run) = error.downcast_ref::<RunError>() {
+            Some(Errors::from(run))
+        } else if let Some(CompileError::Lower { diag }) = error.downcast_ref::<CompileError>() {
+            Some(Errors::from((**diag).clone()))
+        } else {
+            error.downcast_ref::<Errors>().cloned()
+        };
+        if let Some(errors) = errors {
+            let placed = errors.diags.iter().any(|d| d.labels.iter().any(|(span, _)| span.is_known()));
+            return placed.then(|| errors.render(color));
+        }
+        next = error.source();
+    }
+    None
 }
 
 impl fmt::Display for Errors {

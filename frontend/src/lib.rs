@@ -123,15 +123,14 @@ pub use csr::Csr;
 pub use device::cpu;
 pub use device::{Device, interp};
 pub use dims::{AxesLike, AxisLike, Dim, DimLike, ShapeLike};
-pub use errors::Errors;
+pub use errors::{Errors, excerpts};
 #[cfg(feature = "llvm")]
-pub use latentc_backends::cpu::peaks::{PeakError, measure};
-#[cfg(feature = "llvm")]
-pub use latentc_backends::cpu::{Isa, llvm_version};
+pub use latentc_backends::cpu::{Isa, llvm_version, peaks};
 #[cfg(feature = "llvm")]
 pub use latentc_backends::debug;
 pub use latentc_backends::{
-    Axis, Cache, CompileError, Declared, Fault, Ids, Options, Report, RunError, Session, Store, Trace, Wrong,
+    Axis, Cache, CacheNote, CompileError, Declared, Fault, Ids, Options, Peaks, Profile, Report, RunError,
+    Session, Store, Trace, Wrong,
 };
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;

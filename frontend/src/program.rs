@@ -98,8 +98,9 @@ fn unbound(graph: &Graph, dims: &[(DimSpec, At)]) -> Vec<Diag> {
 /// # Errors
 /// What is out of place in the text, or everything that is wrong with the graph, each with its line.
 pub fn read_graph(file: &str, text: &str) -> Result<Graph> {
-    let graph = latentc_ir::graph::parse::parse(file, text)?;
-    latentc_ir::graph::verify::verify(&graph).map_err(Errors::new)?;
+    let placed = |errors: Errors| errors.with_text(file, text);
+    let graph = latentc_ir::graph::parse::parse(file, text).map_err(|diag| placed(diag.into()))?;
+    latentc_ir::graph::verify::verify(&graph).map_err(|diags| placed(diags.into()))?;
     Ok(graph)
 }
 

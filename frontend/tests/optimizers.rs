@@ -147,6 +147,19 @@ fn state_is_kept() {
     }
 }
 
+#[test]
+fn a_dropout_of_nothing_keeps_no_state() {
+    let program = program("quiet", |g| {
+        let x = g.input("x", DType::F32, [4]);
+        g.output("y", x.dropout(0.0));
+    })
+    .unwrap();
+    assert!(program.states().is_empty(), "{}", program.to_text());
+    let graph = program.graph();
+    assert_eq!(graph.outputs[0].1, graph.inputs()[0].into());
+    assert!(graph.updates.is_empty());
+}
+
 fn draws(rate: f64) -> Program {
     program("draws", |g| {
         let x = g.input("x", DType::F32, [4000]);

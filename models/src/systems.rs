@@ -27,13 +27,18 @@ impl fmt::Display for Device {
     }
 }
 
-/// Where and with how many threads programs run. It changes how fast a run is, never what it gives.
+/// Where and how programs run. It changes how fast a run is and what is looked at on the way; what a run gives is the
+/// same, but that a checked run adds up floats in another order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     /// What computes.
     pub device: Device,
     /// Threads; 0 for one a core.
     pub threads: usize,
+    /// Whether the time of every launch is counted and recorded.
+    pub profile: bool,
+    /// Whether every op is looked at as it runs.
+    pub checked: bool,
     /// A folder below which every stage of what is compiled is written.
     pub dump: Option<&'static Path>,
 }

@@ -3,10 +3,11 @@
 use latentc_backends::aot::{Layout, Library, System, Unit, Weights};
 use latentc_backends::cpu::{self, Object};
 use latentc_ir::array::{Array, CsrArray, Value};
+use latentc_ir::dim::Dim;
 use latentc_ir::graph::{Graph, InputKind};
-use latentc_ir::interp;
 use latentc_ir::ops::Op;
 use latentc_ir::types::Type;
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub type Results = (Vec<(String, Value)>, Vec<(String, Value)>);
 
 type Init = unsafe extern "C" fn(*mut u64, u64) -> i32;
 type Run = unsafe extern "C" fn(*mut u64) -> i32;
+type FromFile = unsafe extern "C" fn(*mut u64, *const u64, usize) -> i32;
 type ErrorText = unsafe extern "C" fn(*const u64, *mut u8, usize) -> usize;
 type Task = unsafe extern "C" fn(*mut c_void, usize);
 
@@ -69,11 +71,24 @@ impl Loaded {
         let levels = vec![level.to_owned()];
         let library = Library { name: "library".to_owned(), units: vec![unit], system, levels };
         let built = library.build(false).map_err(|e| e.to_string())?;
-        let symbols = ["init", "run", "error_text"].map(|s| format!("program_{s}")).to_vec();
+        let with_weights = !matches!(weights_of(&library), Weights::Caller);
+        let names =
+            ["init", "run", "error_text", "weights"].into_iter().take(if with_weights { 4 } else { 3 });
+        let symbols = names.map(|s| format!("program_{s}")).collect();
         let object = Object { bytes: built.objects[0].1.clone(), kernels: symbols };
         let code = cpu::Library::load(&[object]).map_err(|e| e.to_string())?;
         let workspace = built.report.units[0].workspace_bytes() as usize;
         Ok(Loaded { code, layout: built.layouts[0].clone(), graph: graph.clone(), workspace })
+    }
+
+    /// Bytes of workspace that a run needs.
+    pub fn workspace(&self) -> usize {
+        self.workspace
+    }
+
+    /// The names of the inputs, in order.
+    pub fn inputs(&self) -> Vec<String> {
+        declared(&self.graph).into_iter().map(|(name, ..)| name).collect()
     }
 
     /// The address of a function.
@@ -83,6 +98,13 @@ impl Loaded {
 
     /// A state with inputs and kept values, initialised.
     pub fn state(&self, values: &[(String, Value)]) -> Result<State<'_>, String> {
+        let mut state = self.uninitialised(values)?;
+        state.init_own()?;
+        Ok(state)
+    }
+
+    /// The same before it is initialised.
+    pub fn uninitialised(&self, values: &[(String, Value)]) -> Result<State<'_>, String> {
         let words = vec![0; self.layout.bytes / 8];
         let workspace = vec![0; self.workspace / 8 + 8];
         let mut values = values.to_vec();
@@ -96,7 +118,6 @@ impl Loaded {
         }
         let mut state = State { loaded: self, words, values, outputs: vec![], workspace };
         state.bind()?;
-        state.init(self.layout.abi)?;
         Ok(state)
     }
 }
@@ -112,9 +133,17 @@ impl State<'_> {
 
     /// Points the state at its values, and sizes with them.
     pub fn bind(&mut self) -> Result<(), String> {
-        let types: Vec<(String, InputKind, Type)> = self.declared();
-        let given = types.iter().zip(&self.values).map(|((name, _, ty), (_, v))| (name.as_str(), ty, v));
-        let dims = interp::bind(given).map_err(|e| e.to_string())?;
+        let types: Vec<(String, InputKind, Type)> = declared(&self.loaded.graph);
+        let mut dims = BTreeMap::new();
+        for ((_, _, ty), (_, value)) in types.iter().zip(&self.values) {
+            for (dim, size) in sizes(ty, value) {
+                if let [s] = dim.symbols().as_slice()
+                    && dim == Dim::symbol(s.name.as_str(), s.lo, s.hi)
+                {
+                    dims.insert(s.name.clone(), size as i64);
+                }
+            }
+        }
         for (name, value) in &dims {
             self.set(&format!("dims.{}", identifier(name)), *value as u64);
         }
@@ -125,7 +154,7 @@ impl State<'_> {
             .iter()
             .map(|(name, o)| {
                 let t = self.loaded.graph.tensor(*o);
-                let size = |d: &latentc_ir::dim::Dim| d.eval(&|s| dims.get(s).copied()).unwrap_or(0) as usize;
+                let size = |d: &Dim| d.eval(&|s| dims.get(s).copied()).unwrap_or(0) as usize;
                 let shape: Vec<usize> = t.shape.iter().map(size).collect();
                 (name.clone(), Array::zeros(t.dtype, &shape))
             })
@@ -175,13 +204,22 @@ impl State<'_> {
         Ok(())
     }
 
-    fn declared(&self) -> Vec<(String, InputKind, Type)> {
-        let graph = &self.loaded.graph;
-        let input = |n: &latentc_ir::graph::NodeId| match &graph.node(*n).op {
-            Op::Input(i) => Some((i.name.clone(), i.kind, i.ty.clone())),
-            _ => None,
-        };
-        graph.inputs().iter().filter_map(input).collect()
+    /// Nanoseconds of a run, the mean of so many.
+    pub fn time(&mut self, runs: u32) -> f64 {
+        self.run(1).unwrap_or_else(|e| panic!("{e}"));
+        // SAFETY: as in `run`.
+        let run = unsafe { std::mem::transmute::<usize, Run>(self.loaded.symbol("run")) };
+        let start = std::time::Instant::now();
+        for _ in 0..runs {
+            // SAFETY: as in `run`.
+            assert_eq!(unsafe { run(self.words.as_mut_ptr()) }, 0);
+        }
+        start.elapsed().as_secs_f64() * 1e9 / f64::from(runs)
+    }
+
+    /// Calls the init function as the header says.
+    pub fn init_own(&mut self) -> Result<(), String> {
+        self.init(self.loaded.layout.abi)
     }
 
     /// Calls the init function.
@@ -190,6 +228,22 @@ impl State<'_> {
         let code = unsafe {
             let init = std::mem::transmute::<usize, Init>(self.loaded.symbol("init"));
             init(self.words.as_mut_ptr(), abi)
+        };
+        self.ended(code)
+    }
+
+    /// Calls the weights function, with a file where the object takes one.
+    pub fn weights(&mut self, file: Option<(&[u64], usize)>) -> Result<(), String> {
+        let address = self.loaded.symbol("weights");
+        let state = self.words.as_mut_ptr();
+        // SAFETY: as in `init`; the object has the form that was asked for.
+        let code = unsafe {
+            match file {
+                Some((words, bytes)) => {
+                    std::mem::transmute::<usize, FromFile>(address)(state, words.as_ptr(), bytes)
+                }
+                None => std::mem::transmute::<usize, Run>(address)(state),
+            }
         };
         self.ended(code)
     }
@@ -229,9 +283,36 @@ impl State<'_> {
     /// What the last run gave and left.
     pub fn results(&self) -> Results {
         let outputs = self.outputs.iter().map(|(n, a)| (n.clone(), Value::Tensor(a.clone()))).collect();
-        let kept = self.declared().into_iter().zip(&self.values);
+        let kept = declared(&self.loaded.graph).into_iter().zip(&self.values);
         let kept = kept.filter(|((_, kind, _), _)| *kind != InputKind::Data);
         (outputs, kept.map(|(_, (name, v))| (name.clone(), v.clone())).collect())
+    }
+}
+
+/// Where the weights of a library's first program come from.
+fn weights_of(library: &Library) -> &Weights {
+    library.units.first().map_or(&Weights::Caller, |u| &u.weights)
+}
+
+/// The inputs of a graph: name, kind and type.
+fn declared(graph: &Graph) -> Vec<(String, InputKind, Type)> {
+    let input = |n: &latentc_ir::graph::NodeId| match &graph.node(*n).op {
+        Op::Input(i) => Some((i.name.clone(), i.kind, i.ty.clone())),
+        _ => None,
+    };
+    graph.inputs().iter().filter_map(input).collect()
+}
+
+/// Sizes as declared, and as they are. Nothing is checked: that is what objects are there for.
+fn sizes(ty: &Type, value: &Value) -> Vec<(Dim, usize)> {
+    match (ty, value) {
+        (Type::Tensor(t), Value::Tensor(a)) => {
+            t.shape.iter().cloned().zip(a.shape().iter().copied()).collect()
+        }
+        (Type::Csr(t), Value::Csr(c)) => {
+            vec![(t.rows.clone(), c.rows), (t.cols.clone(), c.cols), (t.nnz.clone(), c.nnz())]
+        }
+        _ => vec![],
     }
 }
 

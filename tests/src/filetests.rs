@@ -29,7 +29,8 @@ use latentc_ir::lower::Target;
 use latentc_ir::ops::Op;
 use latentc_ir::passes::{self, Options, PASSES};
 use latentc_ir::plan::Program;
-use latentc_ir::{grad, nest, rewrite};
+use latentc_ir::{explain, grad, nest, rewrite};
+use latentc_kernels::Kernels;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -65,6 +66,8 @@ pub const ROWS: &[Row] = &[
     Row { name: "nests", action: Action::Show(nests) },
     Row { name: "plan", action: Action::Show(|g| Ok(program(g)?.to_string())) },
     Row { name: "stages", action: Action::Show(stages) },
+    Row { name: "schedules", action: Action::Show(schedules) },
+    Row { name: "explain", action: Action::Show(explained) },
 ];
 
 fn said(diag: Diag) -> String {
@@ -150,6 +153,66 @@ fn nests(graph: &Graph) -> Result<String, String> {
 fn stages(graph: &Graph) -> Result<String, String> {
     let all = passes::stages(graph, &Options::new(&Target::default())).map_err(said)?;
     Ok(all.iter().map(|s| format!("-- {}\n{}", s.name, s.text)).collect())
+}
+
+/// What is decided for each region.
+fn schedules(graph: &Graph) -> Result<String, String> {
+    let target = Target::default();
+    let options = Options { library: &Kernels, ..Options::new(&target) };
+    let optimised = passes::optimise(graph, &options).map_err(said)?;
+    let lowered = passes::finish(graph, optimised, &options).map_err(said)?;
+    Ok(lowered.origin.schedules.iter().map(|(name, schedule)| format!("{name}: {schedule}\n")).collect())
+}
+
+/// What is said of a program, but for what other words show.
+fn explained(graph: &Graph) -> Result<String, String> {
+    let e = explain::explain(graph, &Options::new(&Target::default())).map_err(said)?.explanation;
+    let mut text = String::new();
+    let node = |n: usize| format!("{} {}", e.nodes[n].value, e.nodes[n].op);
+    for l in &e.launches {
+        let k = &e.kernels[l.kernel];
+        let _ = writeln!(text, "launch {}: {} bytes, {} operations", k.name, l.bytes, l.operations);
+        for b in l.buffers.iter().filter(|b| b.scattered > 0) {
+            let _ = writeln!(text, "  {} bytes of {} here and there", b.scattered, b.name);
+        }
+        let _ = writeln!(text, "  {:.1} % in vectors of up to {}", 100.0 * k.vectors.share, k.vectors.lanes);
+        for s in &k.vectors.rest {
+            let _ = writeln!(text, "  {:.1} % not, {}", 100.0 * s.share, s.why);
+        }
+        let _ = writeln!(text, "  {}", k.parallel);
+    }
+    for r in &e.refusals {
+        let values: Vec<&str> = r.values.iter().map(|v| v.name.as_str()).collect();
+        let how = if r.stored { "reads" } else { "reads, as the other does," };
+        let (asked, values) = (node(r.node), values.join(", "));
+        let _ = writeln!(
+            text,
+            "apart {} of {} and {}: {}; {how} {values}: {} bytes",
+            asked, r.region, r.other, r.why, r.bytes
+        );
+    }
+    for a in &e.recomputed {
+        let _ = writeln!(text, "again {} in {:?}: {}; {} bytes", node(a.node), a.regions, a.why, a.bytes);
+    }
+    for u in &e.updates {
+        let how =
+            if u.in_place { "in place".to_owned() } else { format!("copied, {} bytes: {}", u.bytes, u.why) };
+        let _ = writeln!(text, "update {}: {how}", u.name);
+    }
+    let m = &e.memory;
+    let _ = writeln!(text, "arena {} bytes, {} alive at most", m.arena, m.most_alive);
+    for b in m.buffers.iter().filter(|b| b.offset.is_some()) {
+        let _ = writeln!(
+            text,
+            "  {} at {}, {} bytes, launches {} to {}",
+            b.name,
+            b.offset.unwrap_or(0),
+            b.bytes,
+            b.from,
+            b.to
+        );
+    }
+    Ok(text)
 }
 
 /// Runs the words of a line on a graph in text. The graph is checked as read and after every pass.

@@ -49,6 +49,8 @@ pub(super) fn text(
  *   parallel(parallel_context, task, argument, parts)
  * which has to call task(argument, i) once for each i below parts, on any threads, and to return when all are done.
  * Results are the same bits for any number of threads.
+ *
+ * Link with the C library and its mathematics (-lm); nothing else is needed.
  */
 #ifndef {guard}
 #define {guard}
@@ -132,6 +134,14 @@ fn program(t: &mut String, s: &Signature, weights: &Weights, levels: &[Level], u
         s.abi,
         unit.workspace_bytes(),
     );
+    for p in &s.pointers {
+        // Those that vary are in the comments of their members.
+        if let Some(len) = p.len.as_const() {
+            let (group, member) = (p.group.name().to_ascii_uppercase(), p.name.to_ascii_uppercase());
+            let _ = writeln!(t, "#define {upper}_{group}_{member}_LENGTH {len}");
+        }
+    }
+    t.push('\n');
     let _ = writeln!(t, "typedef struct {name}_dims {{");
     for (dim, symbol) in &s.dims {
         let _ = writeln!(t, "    int64_t {dim}; /* {}..={} */", symbol.lo, symbol.hi);

@@ -24,7 +24,7 @@ pub(super) fn text(library: &str, levels: &[Level], signatures: &Signatures, rep
     let _ = write!(
         t,
         "/// Programs compiled by latentc {}, with code for {}.\n\
-         #[allow(dead_code, unused_imports, unused_mut, unused_variables, clippy::all)]\n\
+         #[allow(dead_code, unused_imports, unused_mut, unused_parens, unused_variables, clippy::all)]\n\
          pub mod {library} {{\n{COMMON}\n",
         env!("CARGO_PKG_VERSION"),
         names.join(", "),

@@ -76,7 +76,12 @@ impl Disk {
         };
         write().map_err(|e| {
             let _ = fs::remove_file(&temporary);
-            note(&file, "write", e)
+            match e.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    CacheNote::Full { dir: self.dir.clone() }
+                }
+                _ => note(&file, "write", e),
+            }
         })
     }
 

@@ -51,6 +51,11 @@ pub enum CacheNote {
         /// What is wrong with it.
         why: String,
     },
+    /// The disk is full, or what this user may have of it.
+    Full {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// A file could not be read, written or removed.
     File {
         /// The file.
@@ -81,6 +86,12 @@ impl fmt::Display for CacheNote {
             CacheNote::Damaged { file, why } => {
                 write!(f, "{} was damaged ({why}), removed and compiled again", file.display())
             }
+            CacheNote::Full { dir } => write!(
+                f,
+                "the disk of {} is full: what was compiled is not kept, and is compiled again the next time (free \
+                 some space there, or choose another folder)",
+                dir.display()
+            ),
             CacheNote::File { file, doing, why } => write!(f, "could not {doing} {}: {why}", file.display()),
         }
     }

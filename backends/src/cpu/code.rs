@@ -63,12 +63,16 @@ impl Code {
 
         let start = Instant::now();
         let cached: Vec<bool> = objects.iter().map(Option::is_some).collect();
+        // Where one cannot be written, neither can the others: one note is enough.
+        let mut writable = true;
         for (&i, object) in missing.iter().zip(compiled) {
-            if let Some(disk) = &disk {
+            if let Some(disk) = disk.as_ref().filter(|_| writable) {
                 let schedule =
                     program.schedules.get(units[i].first).map(ToString::to_string).unwrap_or_default();
                 let entry = Entry { symbol: units[i].symbol.clone(), schedule, object: object.bytes.clone() };
-                notes.extend(disk.store(&units[i].identity, &entry).err());
+                let refused = disk.store(&units[i].identity, &entry).err();
+                writable = refused.is_none();
+                notes.extend(refused);
             }
             objects[i] = Some(object);
         }

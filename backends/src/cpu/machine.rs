@@ -21,7 +21,7 @@ use crate::trace::{Event, Record, Trace, TracedLaunch};
 use latentc_ir::array::CsrArray;
 use latentc_ir::dim::Dim;
 use latentc_ir::nest::{Kernel, Split};
-use latentc_ir::plan::{CsrPart, OpAt, Place, Program};
+use latentc_ir::plan::{CsrPart, OpAt, Origin, Place, Program};
 use latentc_ir::types::{Shape, product};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -56,8 +56,8 @@ pub(crate) struct Machine {
 /// What is counted while profiling.
 struct Profile {
     launches: Vec<Counted>,
-    /// Floating-point operations and bytes of each launch at the present dimensions.
-    costs: Vec<(u64, u64)>,
+    /// The work of each launch at the present dimensions.
+    costs: Vec<Work>,
     record: Option<(Record, Clock)>,
 }
 
@@ -66,8 +66,15 @@ struct Profile {
 struct Counted {
     calls: u64,
     total: Duration,
+    work: Work,
+}
+
+/// Floating-point operations and bytes: as often as rows are gathered, and every array once.
+#[derive(Clone, Copy, Default)]
+struct Work {
     flops: u64,
     bytes: u64,
+    once: u64,
 }
 
 /// What is to be said of its making.
@@ -221,9 +228,10 @@ impl Machine {
         let counted = &mut profile.launches[at];
         counted.calls += 1;
         counted.total += end - start;
-        let (flops, bytes) = profile.costs.get(at).copied().unwrap_or_default();
-        counted.flops += flops;
-        counted.bytes += bytes;
+        let Work { flops, bytes, once } = profile.costs.get(at).copied().unwrap_or_default();
+        counted.work.flops += flops;
+        counted.work.bytes += bytes;
+        counted.work.once += once;
         let Some((record, clock)) = &mut profile.record else { return };
         let launch = at as u32;
         let (begin, end) = (start - record.start, end - record.start);
@@ -236,11 +244,12 @@ impl Machine {
         }
     }
 
-    /// Floating-point operations and bytes of each launch at the present dimensions.
-    fn costs(&self, dims: &Dims) -> Vec<(u64, u64)> {
-        let number = |d| dims.eval(d).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+    /// The work of each launch at the present dimensions.
+    fn costs(&self, dims: &Dims) -> Vec<Work> {
+        let number = |d: &Dim| dims.eval(d).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
         let origins = &self.program.origins;
-        let mut costs: Vec<(u64, u64)> = origins.iter().map(|o| (0, number(&o.bytes))).collect();
+        let bytes = |o: &Origin| Work { flops: 0, bytes: number(&o.bytes), once: number(&o.once) };
+        let mut costs: Vec<Work> = origins.iter().map(bytes).collect();
         let mut at = 0;
         // Launches of one group stand together; the work is that of the one with the most instructions.
         while at < origins.len() {
@@ -252,7 +261,7 @@ impl Machine {
                 work(&self.program.kernels[step.kernel].body, dims)
             };
             if let Some(main) = (at..end).max_by(|a, b| work(a).total_cmp(&work(b))) {
-                costs[main].0 = number(&origins[main].flops);
+                costs[main].flops = number(&origins[main].flops);
             }
             at = end;
         }
@@ -467,7 +476,7 @@ impl Engine for Machine {
         let (record, _) = profile.record.as_ref()?;
         let live = self.live();
         let launches = self.steps.iter().enumerate().map(|(at, step)| {
-            let (flops, bytes) = profile.costs.get(at).copied().unwrap_or_default();
+            let Work { flops, bytes, .. } = profile.costs.get(at).copied().unwrap_or_default();
             TracedLaunch {
                 kernel: self.program.kernels[step.kernel].name.clone(),
                 ops: self.ops(at),
@@ -493,8 +502,9 @@ impl Engine for Machine {
             ops: self.ops(at),
             calls: counted.calls,
             total: counted.total,
-            flops: counted.flops,
-            bytes: counted.bytes,
+            flops: counted.work.flops,
+            bytes: counted.work.bytes,
+            once: counted.work.once,
         });
         Report {
             program: self.program.name.clone(),

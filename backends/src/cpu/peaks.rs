@@ -3,6 +3,7 @@
 
 use super::Isa;
 use super::threads::Threads;
+use crate::cache::{CacheNote, Disk, Entry};
 use crate::error::{CompileError, RunError};
 use crate::options::Options;
 use crate::profile::Peaks;
@@ -24,6 +25,8 @@ use std::time::{Duration, Instant};
 const LARGE: i64 = 64 << 20;
 /// Elements of one turn of the parallel loops.
 const CHUNK: i64 = 1 << 16;
+/// What the part of a cache that is read is a multiple of.
+const CHUNK_OF_CACHE: i64 = 1 << 10;
 /// Times that every accumulator is added to, in each part: some milliseconds.
 const TURNS: i64 = 400_000;
 
@@ -49,11 +52,11 @@ pub fn measure(threads: usize, options: &Options) -> Result<Peaks, PeakError> {
     let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
     let threads = options.thread_count();
     let isa = Isa::host().map_err(CompileError::from)?;
-    let best = |program: &Program, store: &mut Store| -> Result<f64, PeakError> {
+    let best = |program: &Program, store: &mut Store, runs: usize| -> Result<f64, PeakError> {
         let mut session = Session::cpu(program, &options)?;
         let mut least = Duration::MAX;
         // The first run of each takes the pages of its output, so it is not the best.
-        for _ in 0..6 {
+        for _ in 0..runs {
             let start = Instant::now();
             session.run(store)?;
             least = least.min(start.elapsed());
@@ -66,16 +69,127 @@ pub fn measure(threads: usize, options: &Options) -> Result<Peaks, PeakError> {
     from.as_bytes_mut().fill(1);
     store.insert("from", from);
     let bytes = (LARGE * 4) as f64;
-    let read = bytes / best(&reading(isa.lanes.into()), &mut store)?;
-    let copy = 2.0 * bytes / best(&copying(), &mut store)?;
+    let read = bytes / best(&reading(isa.lanes.into()), &mut store, 12)?;
+    let copy = 2.0 * bytes / best(&copying(), &mut store, 12)?;
+    // Half of what the second caches hold, which the first runs bring there.
+    let part = (isa.l2 as i64 / 8) / CHUNK_OF_CACHE * CHUNK_OF_CACHE;
+    let (again, bytes_again) = reading_again(isa.lanes.into(), part, threads as i64);
+    let cache = bytes_again / best(&again, &mut store, 100)?;
     store.remove("from");
-    let write = bytes / best(&writing(), &mut store)?;
+    let write = bytes / best(&writing(), &mut store, 12)?;
     let mut flops = |dtype: DType| {
         store.insert("factor", Array::from_f64(dtype, &[1], &[1e-3]));
         let (kernel, operations) = multiplying(&isa, dtype, threads as i64);
-        Ok::<f64, PeakError>(operations / best(&kernel, &mut store)?)
+        Ok::<f64, PeakError>(operations / best(&kernel, &mut store, 100)?)
     };
-    Ok(Peaks { threads, read, write, copy, f32: flops(DType::F32)?, f64: flops(DType::F64)? })
+    let cache_bytes = (isa.l2 * threads) as f64;
+    Ok(Peaks {
+        threads,
+        read,
+        write,
+        copy,
+        cache,
+        cache_bytes,
+        f32: flops(DType::F32)?,
+        f64: flops(DType::F64)?,
+    })
+}
+
+/// Limits that were measured now or before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Known {
+    /// The limits.
+    pub peaks: Peaks,
+    /// Whether they were measured before and kept in the cache of compiled kernels.
+    pub kept: bool,
+    /// What was wrong with the cache.
+    pub notes: Vec<CacheNote>,
+}
+
+/// The limits with this many threads (0: one a processor), measured once for a machine: they are kept in the cache of
+/// compiled kernels, under the name of the processor.
+///
+/// # Errors
+/// As [`measure`].
+pub fn known(threads: usize, options: &Options) -> Result<Known, PeakError> {
+    look_up(threads, options, true)
+}
+
+/// As [`known`], measured anew and kept.
+///
+/// # Errors
+/// As [`measure`].
+pub fn renew(threads: usize, options: &Options) -> Result<Known, PeakError> {
+    look_up(threads, options, false)
+}
+
+/// The limits with this many threads (0: one a processor), where they were measured before.
+pub fn kept(threads: usize, options: &Options) -> Option<Peaks> {
+    let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
+    let threads = options.thread_count();
+    let disk = Disk::open(&options.cache).ok()??;
+    let entry = disk.load(&identity(threads)?).ok()??;
+    read(threads, &entry.object)
+}
+
+/// What limits are kept under.
+fn identity(threads: usize) -> Option<String> {
+    let isa = Isa::host().ok()?;
+    Some(format!("limits 2\n{}\n{isa:?}\n{threads} threads", processor()))
+}
+
+fn look_up(threads: usize, options: &Options, may_be_kept: bool) -> Result<Known, PeakError> {
+    let options = Options { threads, cache: options.cache.clone(), ..Options::default() };
+    let threads = options.thread_count();
+    Isa::host().map_err(CompileError::from)?;
+    let identity = identity(threads).unwrap_or_default();
+    let mut notes = vec![];
+    let disk = Disk::open(&options.cache).unwrap_or_else(|note| {
+        notes.push(note);
+        None
+    });
+    if may_be_kept && let Some(disk) = &disk {
+        match disk.load(&identity) {
+            Ok(entry) => {
+                if let Some(peaks) = entry.and_then(|e| read(threads, &e.object)) {
+                    return Ok(Known { peaks, kept: true, notes });
+                }
+            }
+            Err(note) => notes.push(note),
+        }
+    }
+    let peaks = measure(threads, &options)?;
+    if let Some(disk) = &disk {
+        let object = peaks.json().to_string().into_bytes();
+        notes.extend(
+            disk.store(&identity, &Entry { symbol: "limits".to_owned(), schedule: String::new(), object })
+                .err(),
+        );
+    }
+    Ok(Known { peaks, kept: false, notes })
+}
+
+/// What [`Peaks::json`] writes.
+fn read(threads: usize, bytes: &[u8]) -> Option<Peaks> {
+    let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+    let number = |name: &str| value.get(name)?.as_f64().filter(|x| *x > 0.0);
+    Some(Peaks {
+        threads,
+        read: number("read_bytes_per_s")?,
+        write: number("write_bytes_per_s")?,
+        copy: number("copy_bytes_per_s")?,
+        cache: number("cache_bytes_per_s")?,
+        cache_bytes: number("cache_bytes")?,
+        f32: number("f32_flop_per_s")?,
+        f64: number("f64_flop_per_s")?,
+    })
+}
+
+/// The name of the processor, where the system says it.
+fn processor() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().filter_map(|l| l.split_once(':')).find(|(name, _)| name.trim() == "model name");
+    model.map_or_else(|| std::env::consts::ARCH.to_owned(), |(_, value)| value.trim().to_owned())
 }
 
 /// The time from the beginning to the end of a parallel launch that does nothing, back to back on this many threads
@@ -138,6 +252,30 @@ fn reading(lanes: i64) -> Program {
         k.store(sums, c, Expr::Lanes { op: ReduceOp::Sum, buf: acc });
     });
     single(k.finish(), &[("from", DType::F32, LARGE)], &[(DType::F32, LARGE / CHUNK)])
+}
+
+/// Adds up a part of an array again and again, on each thread its own; and how many bytes that is.
+fn reading_again(lanes: i64, part: i64, parts: i64) -> (Program, f64) {
+    const TIMES: i64 = 64;
+    let wide = lanes * 4;
+    let mut k = KernelBuilder::new("peak_cache");
+    let from = k.buffer("from", DType::F32, LARGE, Space::In);
+    let sums = k.buffer("sums", DType::F32, parts, Space::Out);
+    let acc = k.buffer("acc", DType::F32, wide, Space::Register);
+    k.for_("p", parts, AxisKind::Parallel(Split::Even), |k, p| {
+        k.fill(acc, Literal::zero(DType::F32));
+        k.for_("t", TIMES, AxisKind::Serial, |k, _| {
+            k.for_("i", part / wide, AxisKind::Serial, |k, i| {
+                k.for_("j", wide, AxisKind::Vector(lanes as u32), |k, j| {
+                    let at = p.clone() * part + i * wide + j.clone();
+                    k.accumulate(ReduceOp::Sum, acc, j, load(from, at));
+                });
+            });
+        });
+        k.store(sums, p, Expr::Lanes { op: ReduceOp::Sum, buf: acc });
+    });
+    let program = single(k.finish(), &[("from", DType::F32, LARGE)], &[(DType::F32, parts)]);
+    (program, (TIMES * part * parts * 4) as f64)
 }
 
 /// Fills an array.
@@ -205,6 +343,7 @@ mod tests {
         let isa = Isa::by_name("x86-64-v3").unwrap();
         for p in [
             reading(isa.lanes.into()),
+            reading_again(isa.lanes.into(), 1 << 15, 2).0,
             writing(),
             copying(),
             multiplying(&isa, DType::F32, 2).0,
@@ -212,6 +351,26 @@ mod tests {
         ] {
             assert_eq!(latentc_ir::nest::verify::verify(&p.kernels[0]), Ok(()), "{}", p.name);
         }
+    }
+
+    #[test]
+    fn what_was_measured_is_kept_and_what_is_damaged_is_not_believed() {
+        let (cache, cache_bytes) = (6e10, 4e6);
+        let peaks = Peaks {
+            threads: 3,
+            read: 1.5e10,
+            write: 1e9,
+            copy: 2e10,
+            cache,
+            cache_bytes,
+            f32: 1e11,
+            f64: 5e10,
+        };
+        let text = peaks.json().to_string();
+        assert_eq!(read(3, text.as_bytes()), Some(peaks));
+        assert_eq!(read(3, &text.as_bytes()[1..]), None);
+        assert_eq!(read(3, text.replace("copy", "cope").as_bytes()), None);
+        assert_eq!(read(3, text.replace("1000000000.0", "-1.0").as_bytes()), None);
     }
 
     #[test]

@@ -9,7 +9,7 @@ impl Explanation {
     pub fn dot(&self) -> String {
         let about = &self.about;
         let mut t = String::from("digraph program {\n");
-        let _ = writeln!(t, "  label={}; labelloc=t;", quoted(&[self.title.clone()]));
+        let _ = writeln!(t, "  label={}; labelloc=t;", quoted(std::slice::from_ref(&self.title)));
         t.push_str("  node [shape=box, style=rounded, fontname=\"monospace\", fontsize=10];\n");
         t.push_str("  edge [fontname=\"monospace\", fontsize=9];\n");
         let whole = self.seconds().max(f64::MIN_POSITIVE);

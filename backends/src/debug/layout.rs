@@ -315,8 +315,10 @@ fn svg(points: &[Point], sizes: &[(f64, f64)], tops: &[f64], heights: &[f64], pa
 mod tests {
     use super::*;
 
+    type Boxes = (Vec<(f64, f64)>, Vec<(usize, usize)>);
+
     /// A diamond of long and short edges, many times over.
-    fn braid(n: usize) -> (Vec<(f64, f64)>, Vec<(usize, usize)>) {
+    fn braid(n: usize) -> Boxes {
         let sizes = (0..n).map(|i| (60.0 + (i * 37 % 90) as f64, 30.0 + (i % 3) as f64 * 10.0)).collect();
         let mut edges = vec![];
         for i in 1..n {

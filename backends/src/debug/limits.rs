@@ -75,7 +75,6 @@ impl Limits {
 
     /// Limits of this machine: the bandwidth of copying arrays that no cache holds, measured; arithmetic as lanes,
     /// two units and a fused multiply-add give it at the clock that the system says.
-    #[cfg(feature = "llvm")]
     pub fn of_machine(isa: &crate::cpu::Isa, threads: usize) -> Limits {
         let threads = threads.max(1);
         let clock = clock();
@@ -128,7 +127,6 @@ impl Limits {
 }
 
 /// The clock of the first processor, in Hz, where the system says it.
-#[cfg(feature = "llvm")]
 fn clock() -> Option<f64> {
     let info = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = info.lines().find(|l| l.starts_with("cpu MHz"))?;
@@ -136,7 +134,6 @@ fn clock() -> Option<f64> {
 }
 
 /// Bytes a second, read and written, of copying 32 MiB a thread: the best of four.
-#[cfg(feature = "llvm")]
 fn copy_bandwidth(threads: usize) -> f64 {
     const BYTES: usize = 32 << 20;
     let threads = threads.min(64);

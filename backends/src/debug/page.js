@@ -26,7 +26,7 @@
   const bytes = (n) => scaled(n, ["B", "kB", "MB", "GB", "TB"]);
   const count = (n) => scaled(n, ["", "k", "M", "G", "T"]);
   const time = (s) => s >= 1 ? `${s.toFixed(2)} s` : scaled(s * 1e9, ["ns", "\u00b5s", "ms"]);
-  const percent = (x) => x > 0 && x < 0.0095 || x < 1 && x > 0.995 ? `${(100 * x).toFixed(1)} %` : `${(100 * x).toFixed(0)} %`;
+  const percent = (x) => x > 0 && x < 0.0005 ? "<0.1 %" : x > 0 && x < 0.0095 || x < 1 && x > 0.995 ? `${(100 * x).toFixed(1)} %` : `${(100 * x).toFixed(0)} %`;
   const sum = (list) => list.reduce((a, b) => a + b, 0);
 
   // ---- what is derived once
@@ -62,7 +62,7 @@
   addEventListener("hashchange", () => { at = read(); show(); });
   const toRegion = (i, more) => go({ region: i, kernel: null, node: null, stage: null, ...more });
   const toKernel = (i, more) => go({ kernel: i, region: null, node: null, stage: null, ...more });
-  const link = (text, f) => el("a", { onclick: (e) => { e.stopPropagation(); f(); } }, text);
+  const link = (text, f) => el("a", { title: text, onclick: (e) => { e.stopPropagation(); f(); } }, text);
   const regionLink = (i) => link(`${i} ${D.regions[i].name}`, () => toRegion(i));
   const dot = (limit) => el("span", { class: "dot", style: `--c: var(--${limit})`, title: `bound by ${LIMITS[limit]}` });
 
@@ -195,10 +195,10 @@
   function kernels() {
     const rows = D.launches.map((l, i) => ({ i, l, e: D.estimates[i], k: D.kernels[l.kernel] }));
     return [el("h2", {}, `${D.kernels.length} kernels in ${D.launches.length} launches`),
-      el("p", { class: "muted" }, "Times are the least that memory and arithmetic allow at the greatest sizes; nothing here was measured in a run. ", D.limits.origin, "."),
+      el("p", { class: "muted" }, "Times are the least that memory and arithmetic allow at the greatest sizes; nothing here was measured in a run. Limits: ", D.limits.origin, "."),
       table("kernels", [
         { name: "launch", key: (r) => -r.i, show: (r) => r.i, right: true },
-        { name: "kernel", key: (r) => r.k.name, show: (r) => [dot(r.e.limit), r.k.name] },
+        { name: "kernel", kind: "name", key: (r) => r.k.name, show: (r) => [dot(r.e.limit), el("span", { class: "inline", title: r.k.name }, r.k.name)] },
         { name: "least time", key: (r) => r.e.seconds, show: (r) => time(r.e.seconds), right: true },
         { name: "share", key: (r) => r.e.seconds, show: (r) => percent(r.e.seconds / WHOLE), right: true },
         { name: "limit", key: (r) => LIMITS[r.e.limit], show: (r) => LIMITS[r.e.limit] },
@@ -214,7 +214,7 @@
     const columns = [
       { name: "bytes a run", key: (r) => r.bytes, show: (r) => bytes(r.bytes), right: true, about: "what one kernel in place of two would save" },
       { name: "why not", kind: "why", key: (r) => r.why, show: (r) => r.why },
-      { name: "asked", kind: "name", key: (r) => r.node, show: (r) => [el("span", { class: "mono" }, `${D.nodes[r.node].value} ${D.nodes[r.node].op}`), el("br"), regionLink(r.region)] },
+      { name: "asked", kind: "name", key: (r) => r.node, show: (r) => [el("span", { class: "mono" }, `${D.nodes[r.node].value} ${D.nodes[r.node].op}`), regionLink(r.region)] },
       { name: "other region", kind: "name", key: (r) => r.other, show: (r) => regionLink(r.other) },
       { name: "values between", kind: "name", key: (r) => r.values.length, show: (r) => el("span", { class: "mono" }, r.values.map((v) => v.name).join(", ")) },
     ];

@@ -37,6 +37,7 @@ pub(super) fn seconds(s: f64) -> String {
 /// A share: `97 %`.
 pub(super) fn percent(share: f64) -> String {
     match share * 100.0 {
+        p if p > 0.0 && p < 0.05 => "<0.1 %".to_owned(),
         p if p > 0.0 && p < 0.95 => format!("{p:.1} %"),
         p if p < 100.0 && p > 99.5 => format!("{p:.1} %"),
         p => format!("{p:.0} %"),
@@ -53,6 +54,9 @@ mod tests {
         assert_eq!(found, ["0 B", "999 B", "1.00 kB", "18.1 MB", "1.00 MB", "1000 TB"]);
         assert_eq!([12, 1234].map(count), ["12", "1.23 k"]);
         assert_eq!([2.5, 0.0021, 1e-6].map(seconds), ["2.50 s", "2.10 ms", "1.00 us"]);
-        assert_eq!([0.0, 0.004, 0.97, 0.999, 1.0].map(percent), ["0 %", "0.4 %", "97 %", "99.9 %", "100 %"]);
+        assert_eq!(
+            [0.0, 1e-5, 0.004, 0.97, 0.999, 1.0].map(percent),
+            ["0 %", "<0.1 %", "0.4 %", "97 %", "99.9 %", "100 %"]
+        );
     }
 }

@@ -81,6 +81,63 @@ fn a_folder_that_others_can_write_is_not_used() {
 }
 
 #[test]
+#[cfg(unix)]
+fn a_folder_of_another_user_is_not_used() {
+    let dir = tempfile::tempdir().unwrap();
+    // Only root may give a folder away.
+    if std::os::unix::fs::chown(dir.path(), Some(12345), None).is_err() {
+        println!("skipped, this user may not give folders away");
+        return;
+    }
+    let r = report(dir.path());
+    assert_eq!((cached(&r), &r.cache), (vec![false; 4], &None));
+    assert!(matches!(&r.notes[..], [CacheNote::Unsafe { .. }]));
+    let text = r.to_string();
+    assert!(text.contains("belongs to user 12345") && text.contains("compiled without a cache"), "{text}");
+    assert!(files(dir.path()).is_empty());
+}
+
+/// A file system of 16 KiB, where this user may mount one.
+#[cfg(target_os = "linux")]
+struct Small(tempfile::TempDir);
+
+#[cfg(target_os = "linux")]
+impl Small {
+    fn new() -> Option<Small> {
+        let dir = tempfile::tempdir().unwrap();
+        let words = ["-t", "tmpfs", "-o", "size=16k,mode=0700", "tmpfs"];
+        let mounted = std::process::Command::new("mount").args(words).arg(dir.path()).output();
+        mounted.is_ok_and(|o| o.status.success()).then(|| Small(dir))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for Small {
+    fn drop(&mut self) {
+        let done = std::process::Command::new("umount").arg(self.0.path()).status();
+        assert!(done.is_ok_and(|s| s.success()) || std::thread::panicking());
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_noted_once_and_nothing_fails() {
+    let Some(small) = Small::new() else {
+        println!("skipped, this user may not mount a small file system");
+        return;
+    };
+    let folder = small.0.path().join("kernels");
+    for _ in 0..2 {
+        let r = report(&folder);
+        assert_eq!(r.kernels.len(), 4);
+        assert!(matches!(&r.notes[..], [CacheNote::Full { .. }]), "{r}");
+        assert!(r.to_string().contains("is full: what was compiled is not kept"), "{r}");
+        let left = files(&folder);
+        assert!(left.iter().all(|f| f.extension().is_some_and(|e| e == "kernel")), "{left:?}");
+    }
+}
+
+#[test]
 fn a_folder_that_is_none_is_not_used() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");

@@ -61,12 +61,22 @@ fn costs_are_those_of_the_sizes_and_entries_that_were_bound() {
     assert_eq!(ops, ["spmm", "matmul", "add"]);
     assert_eq!(report.profile[0].ops[1].span.line, 9);
 
-    let peaks = Peaks { threads: 2, read: 1e10, write: 1e10, copy: 1e10, f32: 1e11, f64: 5e10 };
+    let peaks = Peaks {
+        threads: 2,
+        read: 1e10,
+        write: 1e10,
+        copy: 1e10,
+        cache: 1e11,
+        cache_bytes: 4e6,
+        f32: 1e11,
+        f64: 5e10,
+    };
     let table = Profile::new(&report, Some(peaks));
     assert_eq!(table.rows.len(), report.profile.len());
     assert!((table.rows.iter().map(|r| r.share).sum::<f64>() - 1.0).abs() < 1e-9);
     let row = &table.rows[0];
-    let least = (row.bytes / 1e10).max(row.flops / 1e11);
+    // All of these launches fit in the caches.
+    let least = (row.bytes / 1e11).max(row.flops / 1e11);
     assert!((row.of_limit.unwrap() - least / row.time).abs() < 1e-9);
     let text = table.to_string();
     assert!(text.contains("spmm, matmul, add") && text.contains("p.ir:8 and 2 more"), "{text}");

@@ -14,6 +14,12 @@ pub(super) struct Files {
 }
 
 impl Files {
+    /// With texts that are known already.
+    pub fn new(texts: &BTreeMap<Arc<str>, String>) -> Files {
+        let known = texts.iter().map(|(file, text)| (file.clone(), Some(Source::from(text.clone()))));
+        Files { texts: known.collect() }
+    }
+
     fn get(&mut self, file: &Arc<str>) -> Option<&Source<String>> {
         self.texts.entry(file.clone()).or_insert_with(|| read(file).map(Source::from)).as_ref()
     }

@@ -221,7 +221,7 @@ impl Walk<'_> {
             self.counts.lanes = self.counts.lanes.max(n);
         }
         let mut inside = Place { depth: place.depth + 1, ..place.clone() };
-        inside.vector |= matches!(kind, AxisKind::Vector(_));
+        inside.vector |= matches!(kind, AxisKind::Vector(n) if n > 1);
         if !matches!(kind, AxisKind::Parallel(_)) {
             let inner = Inner {
                 var,

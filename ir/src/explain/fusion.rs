@@ -70,9 +70,9 @@ pub(super) fn recomputed(lowered: &Lowered) -> Vec<Again> {
         None => readers.push((n, vec![r])),
     };
     let chosen = |n: &NodeId| lowered.fusion.light.contains(n) || lowered.fusion.prologues.contains(n);
-    for r in 0..regions.len() {
+    for (r, region) in regions.iter().enumerate() {
         parts.reads(r).0.into_iter().for_each(|n| add(n, r));
-        regions[r].nodes.iter().filter(|n| chosen(n)).for_each(|n| add(*n, r));
+        region.nodes.iter().filter(|n| chosen(n)).for_each(|n| add(*n, r));
     }
     let live = live_nodes(graph);
     let mut all: Vec<Again> = readers

@@ -34,13 +34,17 @@ pub struct Origin {
     /// Bytes that this launch must move: each array that it reads or writes once, and every row of a table as
     /// often as it is gathered.
     pub bytes: Dim,
+    /// Bytes of the same with every row of a table counted once: what memory must give and take, however large the
+    /// caches.
+    pub once: Dim,
 }
 
 impl Origin {
     /// What a copy of an array does.
     pub(super) fn copy(group: usize, span: Span, bytes: &Dim) -> Origin {
         let ops = vec![OpAt { op: "copy", span }];
-        Origin { group, ops, flops: Dim::constant(0), bytes: bytes * &Dim::constant(2) }
+        let bytes = bytes * &Dim::constant(2);
+        Origin { group, ops, flops: Dim::constant(0), once: bytes.clone(), bytes }
     }
 }
 
@@ -71,7 +75,7 @@ impl RegionWork {
 
     /// What one launch of the region does. `temps` are the bytes of the region's temporaries.
     pub fn launch(&self, graph: &Graph, call: &Call, temps: &[Dim]) -> Origin {
-        let mut bytes = Dim::constant(0);
+        let (mut bytes, mut once) = (Dim::constant(0), Dim::constant(0));
         for ((_, param), arg) in call.kernel.params().zip(&call.args) {
             let whole = match arg {
                 Arg::Value(o) => bytes_of(graph.type_of(*o)),
@@ -83,13 +87,15 @@ impl RegionWork {
                 Some((gathered, true)) => gathered.max_of(&whole),
                 None => whole.clone(),
             };
-            bytes = match param.space {
-                Space::In => &bytes + &read,
-                Space::InOut => &(&bytes + &read) + &whole,
-                _ => &bytes + &whole,
+            // A table of which few rows are gathered is not read as a whole.
+            let least = read.min_of(&whole);
+            (bytes, once) = match param.space {
+                Space::In => (&bytes + &read, &once + &least),
+                Space::InOut => (&(&bytes + &read) + &whole, &(&once + &least) + &whole),
+                _ => (&bytes + &whole, &once + &whole),
             };
         }
-        Origin { group: self.group, ops: self.ops.clone(), flops: self.flops.clone(), bytes }
+        Origin { group: self.group, ops: self.ops.clone(), flops: self.flops.clone(), bytes, once }
     }
 }
 

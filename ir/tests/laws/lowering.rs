@@ -6,14 +6,15 @@ use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::parse::parse;
 use latentc_ir::interp::Evaluation;
-use latentc_ir::lower::schedule::Divide;
-use latentc_ir::lower::{Schedule, Schedules, Target};
+use latentc_ir::lower::Target;
 use latentc_ir::nest::{self, Space};
 use latentc_ir::ops::Op;
 use latentc_ir::passes::{self, Options as Passes};
 use latentc_ir::philox::Stream;
 use latentc_ir::plan::{CsrPart, Place, Program};
-use latentc_ir::testing::{Options, RandomGraph, graphs, random_array, random_ids, random_pattern};
+use latentc_ir::testing::{
+    Options, RandomGraph, graphs, random_array, random_ids, random_pattern, random_schedules,
+};
 use latentc_ir::types::Type;
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -148,23 +149,6 @@ proptest! {
     }
 }
 
-/// Decisions for a kernel in place of the usual ones, drawn at random from all that can be.
-fn other(usual: &Schedule, draw: &mut impl FnMut(u64) -> u64) -> Schedule {
-    let mut s = *usual;
-    s.lanes = usual.lanes.map(|_| 1 << draw(6));
-    s.tile = usual.tile.map(|_| 1 + draw(8));
-    s.chunk = usual.chunk.map(|_| s.tile.unwrap_or(1) * (1 + draw(20)));
-    s.panel = usual.panel.map(|_| 1 + draw(4));
-    s.columns = usual.columns.map(|_| 1 + draw(16));
-    s.prefetch = usual.prefetch.map(|_| draw(40));
-    s.split = usual.split.map(|usual| match draw(3) {
-        0 => Divide::Serial,
-        1 => Divide::Even,
-        _ => usual,
-    });
-    s
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
@@ -187,12 +171,7 @@ proptest! {
         };
         let said = |d: latentc_ir::diag::Diag| TestCaseError::fail(d.to_string());
         let usual = lowered(&options).map_err(said)?;
-        let mut random = Stream::new(seed, 0, 0);
-        let mut draw = |n: u64| u64::from(random.below(n as u32));
-        let mut schedules = Schedules::default();
-        for (name, schedule) in &usual.origin.schedules {
-            schedules.insert(name, other(schedule, &mut draw));
-        }
+        let schedules = random_schedules(&usual.origin.schedules, seed);
         prop_assert_eq!(schedules.to_string().parse(), Ok(schedules.clone()));
         let made = lowered(&Passes { schedules: &schedules, ..options }).map_err(said)?;
         for (name, schedule) in &made.origin.schedules {

@@ -76,15 +76,13 @@ impl Ready {
     }
 
     fn forward(self) -> Prepared {
-        let Ready { mut session, mut store, .. } = self;
-        let arena = session.report().memory.arena;
-        Prepared { run: Box::new(move || Ok(session.run(&mut store)?)), arena }
+        let Ready { session, mut store, .. } = self;
+        Prepared { session, run: Box::new(move |session| Ok(session.run(&mut store)?)) }
     }
 
     /// Training steps on batches drawn from the interactions, items uniform as negatives.
     fn train(self) -> Prepared {
-        let Ready { mut session, mut store, pairs, mut draw } = self;
-        let arena = session.report().memory.arena;
+        let Ready { session, mut store, pairs, mut draw } = self;
         let batches: Vec<[Vec<i32>; 3]> = (0..BATCHES)
             .map(|_| {
                 let mut batch = [vec![], vec![], vec![]];
@@ -98,7 +96,7 @@ impl Ready {
             })
             .collect();
         let mut step = 0;
-        let run = move || -> Result<(), ModelError> {
+        let run = move |session: &mut Session| -> Result<(), ModelError> {
             let batch = &batches[step % BATCHES];
             step += 1;
             for (name, ids) in ["user", "positive", "negative"].into_iter().zip(batch) {
@@ -108,7 +106,7 @@ impl Ready {
             let (_, loss) = session.output::<f32>("loss")?;
             if loss[0].is_finite() { Ok(()) } else { Err("the loss is not a number".into()) }
         };
-        Prepared { run: Box::new(run), arena }
+        Prepared { session, run: Box::new(run) }
     }
 }
 

@@ -8,14 +8,14 @@ pub use graphs::gowalla_like;
 pub use measure::{Timing, measure};
 
 use crate::common::run::ModelError;
-use latentc::Options;
+use latentc::{Options, Session};
 
 /// A workload, ready to be measured.
 pub struct Prepared {
+    /// What does it.
+    pub session: Session,
     /// One iteration of the work.
-    pub run: Box<dyn FnMut() -> Result<(), ModelError>>,
-    /// Bytes of the plan's arena.
-    pub arena: usize,
+    pub run: Box<dyn FnMut(&mut Session) -> Result<(), ModelError>>,
 }
 
 /// A workload.

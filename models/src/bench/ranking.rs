@@ -27,6 +27,5 @@ pub(super) fn score_top20(options: &Options) -> Result<Prepared, ModelError> {
     session.set("who", &[USERS], &(0..USERS as i32).collect::<Vec<_>>())?;
     session.set_csr("seen", Arc::new(CsrArray::from_edges(USERS, ITEMS, [])?))?;
     let mut store = Store::new();
-    let arena = session.report().memory.arena;
-    Ok(Prepared { run: Box::new(move || Ok(session.run(&mut store)?)), arena })
+    Ok(Prepared { session, run: Box::new(move |session| Ok(session.run(&mut store)?)) })
 }

@@ -1,12 +1,13 @@
 //! `latentc bench`: timings as records that can be set beside other frameworks'.
 
+use super::profile::ProfileArgs;
 use super::{CliError, Output, Status, table};
-use crate::bench::{Timing, WORKLOADS, Workload, measure};
+use crate::bench::{Prepared, Timing, WORKLOADS, Workload, measure};
 use crate::common::run::{ModelError, RunDirError, save};
-use latentc::Options;
+use latentc::{Options, Peaks, Session};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Time workloads; the records can be set beside those of other frameworks.
 #[derive(clap::Args, Debug)]
@@ -14,6 +15,8 @@ use std::time::Instant;
 Examples:
   latentc bench                                     the workloads there are
   latentc bench --workload all --threads 1
+  latentc bench --peaks                             what this machine can do at most: the limits of profiles
+  latentc bench --workload NAME --profile t.json    where its time goes, against these limits
   latentc bench --workload NAME --json ours.json    records as a JSON list in a file; those already there
                                                     stay, except of the same workload and threads")]
 pub struct Args {
@@ -26,18 +29,29 @@ pub struct Args {
     /// Keep the records in this file, a JSON list.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Measure what this machine can do with one thread and with all, by kernels of our own: memory read, written and
+    /// copied, f32 and f64 multiplied and added, and the latency of an empty parallel launch. The limits are kept for
+    /// profiles.
+    #[arg(long)]
+    peaks: bool,
+    #[command(flatten)]
+    profile: ProfileArgs,
 }
 
 /// A record of one workload, by name of the member: at least `peer`, `workload`, `threads` and `time_s`.
 pub type Record = Map<String, Value>;
 
 /// Prepares and times a workload.
-fn record(workload: &Workload, threads: usize) -> Result<(Record, Timing), ModelError> {
+fn record(
+    workload: &Workload,
+    threads: usize,
+    profile: bool,
+) -> Result<(Record, Timing, Session), ModelError> {
     let start = Instant::now();
-    let options = Options { threads, ..Options::default() };
-    let mut prepared = (workload.prepare)(&options)?;
+    let options = Options { threads, profile, ..Options::default() };
+    let Prepared { mut session, mut run } = (workload.prepare)(&options)?;
     let build = start.elapsed().as_secs_f64();
-    let t = measure(&mut prepared.run, threads)?;
+    let t = measure(|| run(&mut session), threads)?;
     let record = json!({
         "peer": "latentc",
         "workload": workload.name,
@@ -52,9 +66,9 @@ fn record(workload: &Workload, threads: usize) -> Result<(Record, Timing), Model
         "first_call_s": t.first,
         "flops": workload.flops,
         "bytes": workload.bytes,
-        "arena_bytes": prepared.arena,
+        "arena_bytes": session.report().memory.arena,
     });
-    Ok((super::output::members(record), t))
+    Ok((super::output::members(record), t, session))
 }
 
 /// Rates of a workload at a time, for people.
@@ -68,14 +82,18 @@ fn rates(workload: &Workload, time: f64) -> String {
 
 /// Times the workloads asked for.
 pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
-    if args.workload.is_empty() {
+    if args.peaks {
+        peaks(args.json.as_deref(), out)?;
+    }
+    if args.workload.is_empty() && !args.peaks {
         let rows: Vec<Vec<String>> =
             WORKLOADS.iter().map(|w| vec![w.name.to_string(), w.about.to_string()]).collect();
         out.say(&table::columns(&rows, 2))?;
         return Ok(Status::Done);
     }
+    let mut sessions = vec![];
     for workload in chosen(&args.workload)? {
-        let (record, timing) = record(workload, args.threads)
+        let (record, timing, session) = record(workload, args.threads, args.profile.is_on())
             .map_err(|source| CliError::Bench { workload: workload.name, source })?;
         let line =
             format!("{:<28} {:>10.3} ms {}", workload.name, timing.time * 1e3, rates(workload, timing.time));
@@ -83,8 +101,49 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         if let Some(path) = &args.json {
             keep(path, record)?;
         }
+        sessions.push(session);
+    }
+    if args.profile.is_on() {
+        args.profile.finish(&sessions.iter().collect::<Vec<_>>(), out)?;
     }
     Ok(Status::Done)
+}
+
+/// Measures and shows the limits of this machine, with one thread and with one a processor.
+fn peaks(json: Option<&Path>, out: &Output) -> Result<(), CliError> {
+    let mut columns = vec![];
+    for threads in [1, 0] {
+        let found = latentc::peaks::renew(threads, &Options::default())?;
+        found.notes.iter().for_each(|note| out.note(&format!("note: {note}")));
+        let latency = latentc::peaks::launch_latency(threads)?;
+        if let Some(path) = json {
+            let mut record = super::output::members(json!({ "peer": "latentc", "workload": "peaks" }));
+            record.extend(super::output::members(found.peaks.json()));
+            record.insert("empty_launch_s".to_owned(), latency.as_secs_f64().into());
+            keep(path, record)?;
+        }
+        let one = found.peaks.threads == 1;
+        columns.push((found.peaks, latency));
+        if threads == 0 && one {
+            // One processor: the same again.
+            columns.pop();
+        }
+    }
+    let row = |name: &str, value: fn(&(Peaks, Duration)) -> String| {
+        std::iter::once(name.to_owned()).chain(columns.iter().map(value)).collect::<Vec<String>>()
+    };
+    let rows = [
+        row("threads", |(p, _)| p.threads.to_string()),
+        row("memory read, GB/s", |(p, _)| format!("{:.1}", p.read / 1e9)),
+        row("memory write, GB/s", |(p, _)| format!("{:.1}", p.write / 1e9)),
+        row("memory copy, read and written, GB/s", |(p, _)| format!("{:.1}", p.copy / 1e9)),
+        row("second caches read, GB/s", |(p, _)| format!("{:.1}", p.cache / 1e9)),
+        row("multiply and add f32, GF/s", |(p, _)| format!("{:.1}", p.f32 / 1e9)),
+        row("multiply and add f64, GF/s", |(p, _)| format!("{:.1}", p.f64 / 1e9)),
+        row("empty parallel launch, us", |(_, latency)| format!("{:.2}", latency.as_secs_f64() * 1e6)),
+    ];
+    out.say(&table::columns(&rows, 1))?;
+    Ok(())
 }
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Workload>, CliError> {

@@ -5,7 +5,8 @@ use super::output::{Output, members};
 use super::program::ProgramArgs;
 use super::{CliError, Status};
 use latentc::aot::{self, Emit};
-use latentc::{Array, DType, Store};
+use latentc::debug::{Dumped, dump};
+use latentc::{Array, DType, Isa, Schedules, Store};
 use safetensors::SafeTensors;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,9 @@ pub struct Args {
     /// The values to embed: the folder of a run, or a safetensors file.
     #[arg(long, value_name = "PATH")]
     values: Option<PathBuf>,
+    /// Write numbered files of every stage of each program, for the first --cpu, below this folder.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
     /// Print one JSON object: files and sizes.
     #[arg(long)]
     pub json: bool,
@@ -77,6 +81,16 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         library = library.target(target);
     }
     for (word, chosen) in args.program.open_all(out)? {
+        if let Some(dir) = &args.dump {
+            let (isa, schedules) = (first_isa(args)?, Schedules::default());
+            let threads = std::thread::available_parallelism().map_or(1, usize::from);
+            let folder = dump(
+                &chosen.graph,
+                Dumped { isa: &isa, schedules: &schedules, checked: false, threads },
+                dir,
+            )?;
+            out.note(&format!("every stage is in {}", folder.display()));
+        }
         let prefix = if word.is_empty() { name.clone() } else { format!("{name}_{word}") };
         library = library.add_graph(&prefix, &chosen.graph);
         library = match (args.weights, &values) {
@@ -113,6 +127,17 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     });
     out.event("library", members(record))?;
     Ok(Status::Done)
+}
+
+/// The first instruction set that code is made for.
+fn first_isa(args: &Args) -> Result<Isa, CliError> {
+    let arm = args.target.as_ref().is_some_and(|t| t.starts_with("aarch64"));
+    let isa = match args.cpu.first().map(String::as_str) {
+        None if arm => Isa::by_name("neon"),
+        None | Some("native") => Isa::host(),
+        Some(level) => Isa::by_name(level),
+    };
+    Ok(isa.map_err(latentc::CompileError::from)?)
 }
 
 /// Every tensor of a safetensors file.

@@ -56,6 +56,7 @@ fn good(name: &'static str, detail: String) -> Finding {
 pub fn run(_: &Args, out: &Output) -> Result<Status, CliError> {
     let mut findings = vec![processor(), vectors(), instructions(), caches(), memory(), llvm()];
     findings.extend(native_code());
+    findings.push(limits());
     findings.push(cuda());
     findings.extend(data());
     findings.push(systems());
@@ -166,6 +167,17 @@ fn native_code() -> Vec<Finding> {
         findings.push(Finding { name: "kernel cache", state: State::Absent, detail: note.to_string() });
     }
     findings
+}
+
+/// What profiles are set against.
+fn limits() -> Finding {
+    match latentc::peaks::kept(0, &latentc::Options::default()) {
+        Some(peaks) => good("limits", peaks.to_string()),
+        None => {
+            let detail = "not measured yet: the first --profile does, or `latentc bench --peaks`".into();
+            Finding { name: "limits", state: State::Absent, detail }
+        }
+    }
 }
 
 fn probe() -> Result<Report, ModelError> {

@@ -133,9 +133,12 @@ pub enum CliError {
         /// The number.
         value: f64,
     },
+    /// A program that cannot be compiled, through no fault of its lines.
+    #[error(transparent)]
+    Compile(latentc::CompileError),
     /// A machine whose limits cannot be measured.
     #[error(transparent)]
-    Measure(#[from] latentc::PeakError),
+    Measure(#[from] latentc::peaks::PeakError),
     /// A file that cannot be written.
     #[error("{}: cannot be written ({source}); give another path", path.display())]
     Write {
@@ -168,6 +171,9 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// A trace that could not be written.
+    #[error(transparent)]
+    Trace(#[from] crate::common::run::SaveError),
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),
@@ -215,7 +221,10 @@ impl From<latentc::Errors> for CliError {
 
 impl From<latentc::CompileError> for CliError {
     fn from(e: latentc::CompileError) -> CliError {
-        CliError::Program(e.into())
+        match e {
+            latentc::CompileError::Lower { .. } => CliError::Program(e.into()),
+            other => CliError::Compile(other),
+        }
     }
 }
 

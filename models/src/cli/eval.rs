@@ -60,5 +60,6 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         sources.push((format!("published ({})", p.source), of_published(p)));
     }
     out.say(&quality(&report.ks, &sources))?;
+    args.machine.profile.finish(&t.model.sessions(), out)?;
     Ok(Status::Done)
 }

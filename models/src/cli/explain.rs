@@ -49,7 +49,8 @@ pub struct Args {
     /// 10^9 arithmetic operations a second that the machine can do [default: from its vectors and clock].
     #[arg(long, value_name = "X", requires = "peak_gbs")]
     peak_gops: Option<f64>,
-    /// Measure what this machine can do at most; takes about a second, and 512 MiB of memory for a moment.
+    /// Take what this machine can do at most as measured, once (`latentc bench --peaks` measures anew): about two seconds,
+    /// and 512 MiB of memory for a moment.
     #[arg(long, conflicts_with = "peak_gbs")]
     measure: bool,
     /// Write numbered files of every stage below this folder as well.
@@ -88,8 +89,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
             Limits::stated(gbs, gops, threads, isa.l2 as u64)
         }
         _ if args.measure => {
-            let peaks = latentc::measure(threads, &latentc::Options::default())?;
-            Limits::measured(&peaks, isa.l2 as u64)
+            let found = latentc::peaks::known(threads, &latentc::Options::default())?;
+            found.notes.iter().for_each(|note| out.note(&format!("note: {note}")));
+            Limits::measured(&found.peaks, isa.l2 as u64)
         }
         _ => Limits::of_machine(&isa, threads),
     };

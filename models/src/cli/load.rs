@@ -1,6 +1,7 @@
 //! What several commands begin with: the options of the machine, data by name or path, a run by its folder.
 
 use super::output::Output;
+use super::profile::ProfileArgs;
 use super::{CliError, table};
 use crate::common::config::Sources;
 use crate::common::data::{self, Declared, Interactions, is_shipped, shipped};
@@ -18,6 +19,12 @@ pub struct MachineArgs {
     /// Threads; 0 for one a core. Results are the same for any number.
     #[arg(long, default_value_t = 0, value_name = "N")]
     threads: usize,
+    /// Look at every op as it runs: the first NaN or infinity, row numbers outside of their table, integers that do not
+    /// fit, divisions of integers by zero end the command with the line of the model. Several times slower.
+    #[arg(long)]
+    checked: bool,
+    #[command(flatten)]
+    pub profile: ProfileArgs,
     /// Write numbered files of every stage of what is compiled, graphs to machine code, below this folder.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -38,7 +45,8 @@ impl MachineArgs {
         };
         // The option of a process, which has one command line: it lives as long as that.
         let dump = self.dump.clone().map(|dir| &*Box::leak(dir.into_boxed_path()));
-        Machine { device, threads: self.threads, dump }
+        let profile = self.profile.is_on();
+        Machine { device, threads: self.threads, profile, checked: self.checked, dump }
     }
 }
 

@@ -18,6 +18,7 @@ mod load;
 mod names;
 pub mod output;
 mod pack;
+mod profile;
 mod program;
 mod progress;
 mod quality;

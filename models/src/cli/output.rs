@@ -1,7 +1,7 @@
 //! Writing to the two streams: people's text or JSON lines to stdout, notes and errors to stderr.
 
 use serde_json::{Map, Value};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 /// Where the output of a command goes.
 #[derive(Clone, Copy, Debug)]
@@ -41,9 +41,13 @@ impl Output {
     }
 
     /// The error that ends the command.
-    pub fn error(&self, error: &dyn std::error::Error) {
+    pub fn error(&self, error: &(dyn std::error::Error + 'static)) {
         let text = error.to_string();
         self.note(&format!("error: {text}"));
+        // With the user's own lines, where the error knows them.
+        if let Some(excerpts) = latentc::excerpts(error, io::stderr().is_terminal()) {
+            self.note(excerpts.trim_end());
+        }
         let _ = self.event("error", Map::from_iter([("message".to_string(), text.into())]));
     }
 }

@@ -55,6 +55,7 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     let users: Vec<i32> = args.users.iter().map(|&u| u as i32).collect();
     let names = Names::open(args.data.as_deref().unwrap_or(&t.meta.data), t.data.items)?;
     recommend(t.system, t.model.as_mut(), &t.data, &names, &users, args.top as usize, out)?;
+    args.machine.profile.finish(&t.model.sessions(), out)?;
     Ok(Status::Done)
 }
 

@@ -40,9 +40,27 @@ pub const SWITCHES: &[Switch] = &[
     },
     Switch {
         name: "--dump DIR",
-        words: &["train", "eval", "recommend", "explain"],
+        words: &["train", "eval", "recommend", "explain", "build"],
         about: "numbered files of every stage, graphs to machine code",
         changes: "compiles every kernel twice",
+    },
+    Switch {
+        name: "--profile FILE",
+        words: &["train", "eval", "recommend", "bench"],
+        about: "time, GB/s, GF/s and part of the limit of every kernel; a trace for Perfetto",
+        changes: "two looks at the clock a launch, 3 MB for a record; measures the limits once",
+    },
+    Switch {
+        name: "--checked",
+        words: &["train", "eval", "recommend"],
+        about: "the op and line of the first NaN, infinity, row out of range, overflowing cast, division by 0",
+        changes: "one kernel an op: slower, more memory, floats may round otherwise",
+    },
+    Switch {
+        name: "--peaks",
+        words: &["bench"],
+        about: "what memory, caches and arithmetic give at most, and the latency of a launch",
+        changes: "keeps the limits for profiles",
     },
 ];
 

@@ -116,6 +116,7 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     let outcome = run.train(ready.model.as_mut(), &mut progress, &stop);
     progress.finish();
     let outcome = outcome?;
+    args.machine.profile.finish(&ready.model.sessions(), out)?;
     if outcome.ending == Ending::Interrupted {
         interrupted(&ready, &outcome, out);
         return Ok(Status::Interrupted);

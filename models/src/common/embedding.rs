@@ -6,7 +6,9 @@
 
 use super::device::{Report, Session, Store, compile};
 use crate::common::data::Interactions;
-use crate::common::run::{Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, Values};
+use crate::common::run::{
+    Batch, EVALUATION_BATCH, ModelError, NamedTensor, Recommender, SavedTensor, Values,
+};
 use crate::common::sampling::ItemIds;
 use crate::systems::{Machine, NamedProgram};
 use latentc::{Array, CsrArray, prelude::*};
@@ -239,12 +241,16 @@ impl Recommender for EmbeddingRecommender {
         Ok(())
     }
 
-    fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
-        let entry = |name: &String| {
-            let array = self.store.get(name).ok_or_else(|| format!("`{name}` is not in the store"))?;
-            Ok(NamedTensor::new(name, array.shape(), values(name, array)?))
-        };
-        self.names.iter().map(entry).collect()
+    fn sessions(&self) -> Vec<&Session> {
+        let rank = self.rank.as_ref().map(|rank| &rank.session);
+        self.step.iter().chain(&self.embed).chain(rank).collect()
+    }
+
+    fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError> {
+        fn entry<'a>(store: &'a Store, name: &'a str) -> Result<SavedTensor<'a>, ModelError> {
+            SavedTensor::of(name, store.get(name).ok_or_else(|| format!("`{name}` is not in the store"))?)
+        }
+        self.names.iter().map(|name| entry(&self.store, name)).collect()
     }
 
     fn set_tensors(&mut self, tensors: Vec<NamedTensor>) -> Result<(), ModelError> {
@@ -269,27 +275,6 @@ impl Recommender for EmbeddingRecommender {
         self.embedded = false;
         Ok(())
     }
-}
-
-/// An array as a checkpoint holds it.
-fn values(name: &str, array: &Array) -> Result<Values, ModelError> {
-    Ok(match array.dtype() {
-        DType::F32 => Values::F32(array.as_slice().to_vec()),
-        DType::F64 => Values::F64(array.as_slice().to_vec()),
-        DType::I32 => Values::I32(array.as_slice().to_vec()),
-        DType::I64 => Values::I64(array.as_slice().to_vec()),
-        DType::U32 => Values::U32(array.as_slice().to_vec()),
-        DType::Bf16 => Values::Bf16(array.as_slice().to_vec()),
-        DType::F16 => Values::F16(array.as_slice().to_vec()),
-        DType::I16 => Values::I16(array.as_slice().to_vec()),
-        DType::I8 => Values::I8(array.as_slice().to_vec()),
-        DType::U64 => Values::U64(array.as_slice().to_vec()),
-        DType::U16 => Values::U16(array.as_slice().to_vec()),
-        DType::U8 => Values::U8(array.as_slice().to_vec()),
-        other => {
-            return Err(format!("`{name}` has elements of type {other}, which no checkpoint holds").into());
-        }
-    })
 }
 
 #[cfg(test)]

@@ -58,6 +58,57 @@ fn the_doctor_finds_the_machine_and_the_data() {
         assert_eq!(finding(name)["state"], state, "{findings:?}");
     }
     assert!(findings.iter().any(|f| f["name"] == "CUDA driver"));
+    // Every switch for looking into what is done, with the words that take it; each word knows it.
+    let switches: Vec<&Value> = only(&findings, "switch");
+    assert!(switches.iter().any(|s| s["name"] == "--dump DIR"), "{switches:?}");
+    for s in switches.iter().filter(|s| s["name"].as_str().unwrap().starts_with("--")) {
+        let name = s["name"].as_str().unwrap().split(' ').next().unwrap();
+        for word in s["words"].as_array().unwrap() {
+            let help = place.run(&format!("{} --help", word.as_str().unwrap())).ok();
+            assert!(help.contains(name), "{name} of {word}");
+        }
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn the_doctor_tells_of_a_cache_that_cannot_be_used() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let folder = place.path("cache/latentc");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let ran = place.run_after("export XDG_CACHE_HOME=$PWD/cache", "doctor --json").ok();
+    let findings = lines(&ran);
+    let cache: Vec<&Value> = findings.iter().filter(|f| f["name"] == "kernel cache").collect();
+    assert_eq!(cache.len(), 2, "{findings:?}");
+    assert!(cache.iter().all(|f| f["state"] == "absent"));
+    assert!(cache[1]["detail"].as_str().unwrap().contains("may be written by everyone"), "{findings:?}");
+}
+
+#[test]
+fn profiles_have_a_table_and_a_trace_and_checked_runs_name_the_line() {
+    let place = Place::new();
+    let words = "train lightgcn --data data --set dim=4 --set batch=64 --set ks=[5] --epochs 1 --out run";
+    let told = place.run(&format!("{words} --checked --profile t.json --threads 1")).ok();
+    assert!(told.contains("`lightgcn_step`") && told.contains("GB/s") && told.contains("limit, 1 thread"), "{told}");
+    assert!(told.contains("models/src/lightgcn/model.rs:"), "{told}");
+    let trace: Value = serde_json::from_slice(&place.read("t.json")).unwrap();
+    let events = trace["traceEvents"].as_array().unwrap();
+    let named = |name: &str| events.iter().any(|e| e["args"]["name"] == name);
+    assert!(named("lightgcn_step") && named("lightgcn_embed") && named("rank"), "{events:?}");
+    let events = lines(&place.run("eval run --json --profile e.json --threads 1").ok());
+    let profiles = only(&events, "profile");
+    assert!(profiles.iter().any(|p| p["program"] == "lightgcn_embed"), "{events:?}");
+    assert!(profiles[0]["kernels"][0]["of_limit"].as_f64().unwrap() > 0.0);
+
+    // A step that is far too large: the first value that is no finite number is told with its line.
+    let words = words.replace("--out run", "--out bad --set lr=1e38 --set init=1e30");
+    let ran = place.run(&format!("{words} --checked --threads 1"));
+    let shown = ran.err.clone();
+    let e = ran.error();
+    assert!(e.contains("of the result is") && e.contains("operand"), "{e}");
+    assert!(shown.contains("the run was taken back"), "{shown}");
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! * [`anything`]: small graphs over all ops, at the sizes where code breaks.
 //! * [`layers`]: what recommenders are made of, rows of many widths: products, sparse sums, norms, gathers,
 //!   sums over rows, forward and backward, with optimizers.
+//! * [`schedules`]: the same by other decisions about kernels than the usual ones.
 //! * [`state`]: values kept between runs, read before and after they change, swapped, given out.
 //! * [`regressions`]: what these have found, one small test each.
 //!
@@ -16,6 +17,7 @@ mod anything;
 mod harness;
 mod layers;
 mod regressions;
+mod schedules;
 mod state;
 
 use proptest::test_runner::{Config, RngSeed};

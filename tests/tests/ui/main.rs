@@ -10,8 +10,10 @@ mod nondifferentiable;
 mod numbers;
 mod params;
 mod patterns;
+mod runtime;
 mod shapes;
 mod state;
+mod text;
 
 use latentc::Errors;
 use latentc::prelude::*;

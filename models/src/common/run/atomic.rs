@@ -31,7 +31,11 @@ pub fn save(path: &Path, bytes: &[u8]) -> Result<(), SaveError> {
     save_with(path, |file| file.write_all(bytes))
 }
 
-fn save_with(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), SaveError> {
+/// As [`save`], with the content written piece by piece.
+pub(super) fn save_with(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), SaveError> {
     replace(path, write).map_err(|source| SaveError { path: path.to_path_buf(), source })
 }
 

@@ -3,12 +3,14 @@
 //! The tensors are the model's own, by name. Everything else is one JSON object under the key `latentc` of
 //! the file's metadata (one key, so that the same state gives the same bytes).
 
-use super::atomic::{SaveError, save};
+use super::atomic::{SaveError, save_with};
 use super::recommender::{ModelError, Recommender};
-use super::tensor::NamedTensor;
+use super::tensor::{NamedTensor, SavedTensor};
 use safetensors::SafeTensors;
+use safetensors::tensor::Metadata;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 /// The metadata key.
@@ -168,18 +170,8 @@ pub enum CheckpointError {
 impl Checkpoint {
     /// Writes the checkpoint; what was at the path stays whole until the new one is.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let encode = |what: String| CheckpointError::Encode { path: path.to_path_buf(), what };
-        let header = Header {
-            format: FORMAT,
-            checksum: checksum(&self.tensors),
-            config_hash: config_hash(&self.meta.config),
-            meta: self.meta.clone(),
-        };
-        let json = serde_json::to_string(&header).map_err(|e| encode(e.to_string()))?;
-        let tensors = self.tensors.iter().map(|t| (t.name(), t));
-        let bytes = safetensors::serialize(tensors, Some(HashMap::from([(KEY.to_string(), json)])))
-            .map_err(|e| encode(e.to_string()))?;
-        Ok(save(path, &bytes)?)
+        let tensors: Vec<SavedTensor<'_>> = self.tensors.iter().map(NamedTensor::saved).collect();
+        save_checkpoint(path, &self.meta, &tensors)
     }
 
     /// Reads a checkpoint and checks that it is whole.
@@ -213,7 +205,9 @@ impl Checkpoint {
             })?);
         }
         tensors.sort_by(|a, b| a.name().cmp(b.name()));
-        let sum = checksum(&tensors);
+        let mut views = file.tensors();
+        views.sort_by(|a, b| a.0.cmp(&b.0));
+        let sum = checksum(views.iter().map(|(name, view)| (name.as_str(), view.data())));
         if sum != header.checksum {
             return Err(damaged(format!(
                 "checksum {sum:08x}, its metadata promises {:08x}",
@@ -256,7 +250,7 @@ impl Checkpoint {
             let Some(tensor) = found.remove(expected.name()) else {
                 return Err(wrong(expected.name(), format!("missing, expected {}", expected.kind())));
             };
-            if tensor.kind() != expected.kind() {
+            if tensor.kind() != *expected.kind() {
                 let what = format!("found {}, expected {}", tensor.kind(), expected.kind());
                 return Err(wrong(expected.name(), what));
             }
@@ -269,6 +263,43 @@ impl Checkpoint {
     }
 }
 
+/// Writes a checkpoint of a state where it lies, tensor after tensor, so that no copy of it is made; what was at the
+/// path stays whole until the new one is.
+pub fn save_checkpoint(path: &Path, meta: &Meta, tensors: &[SavedTensor<'_>]) -> Result<(), CheckpointError> {
+    let encode = |what: String| CheckpointError::Encode { path: path.to_path_buf(), what };
+    let mut ordered: Vec<&SavedTensor<'_>> = tensors.iter().collect();
+    ordered.sort_by(|a, b| a.name().cmp(b.name()));
+    let header = Header {
+        format: FORMAT,
+        checksum: checksum(ordered.iter().map(|t| (t.name(), t.bytes()))),
+        config_hash: config_hash(&meta.config),
+        meta: meta.clone(),
+    };
+    let json = serde_json::to_string(&header).map_err(|e| encode(e.to_string()))?;
+    ordered.sort_by(|a, b| a.file_order(b));
+    let mut at = 0;
+    let mut infos = vec![];
+    for t in &ordered {
+        infos.push((t.name().to_string(), t.info(at)));
+        at += t.bytes().len();
+    }
+    let metadata = Metadata::new(Some(HashMap::from([(KEY.to_string(), json)])), infos)
+        .map_err(|e| encode(e.to_string()))?;
+    let mut head = serde_json::to_vec(&metadata).map_err(|e| encode(e.to_string()))?;
+    // The tensors begin at a multiple of eight bytes.
+    head.resize(head.len().next_multiple_of(8), b' ');
+    save_with(path, |file| {
+        let mut file = BufWriter::with_capacity(1 << 20, file);
+        file.write_all(&(head.len() as u64).to_le_bytes())?;
+        file.write_all(&head)?;
+        for t in &ordered {
+            file.write_all(t.bytes())?;
+        }
+        file.flush()
+    })?;
+    Ok(())
+}
+
 /// A short identifier of a configuration.
 pub fn config_hash(config: &str) -> String {
     let mut crc = flate2::Crc::new();
@@ -276,14 +307,12 @@ pub fn config_hash(config: &str) -> String {
     format!("{:08x}", crc.sum())
 }
 
-fn checksum(tensors: &[NamedTensor]) -> u32 {
-    use safetensors::tensor::View;
-    let mut ordered: Vec<&NamedTensor> = tensors.iter().collect();
-    ordered.sort_by(|a, b| a.name().cmp(b.name()));
+/// CRC-32 of names and bytes, which come in the order of the names.
+fn checksum<'a>(tensors: impl Iterator<Item = (&'a str, &'a [u8])>) -> u32 {
     let mut crc = flate2::Crc::new();
-    for tensor in ordered {
-        crc.update(tensor.name().as_bytes());
-        crc.update(&tensor.data());
+    for (name, bytes) in tensors {
+        crc.update(name.as_bytes());
+        crc.update(bytes);
     }
     crc.sum()
 }
@@ -302,8 +331,8 @@ mod tests {
         fn top_k(&mut self, _: &[i32], _: usize, _: &mut Vec<i32>) -> Result<(), ModelError> {
             Ok(())
         }
-        fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
-            Ok(self.0.clone())
+        fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError> {
+            Ok(self.0.iter().map(NamedTensor::saved).collect())
         }
         fn set_tensors(&mut self, tensors: Vec<NamedTensor>) -> Result<(), ModelError> {
             self.0 = tensors;
@@ -348,7 +377,13 @@ mod tests {
         let back = Checkpoint::load(&a).unwrap();
         assert_eq!(back, sample());
         back.save(&b).unwrap();
-        assert_eq!(std::fs::read(a).unwrap(), std::fs::read(b).unwrap());
+        let bytes = std::fs::read(a).unwrap();
+        assert_eq!(bytes, std::fs::read(b).unwrap());
+        // What the library would write.
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let saved: Vec<SavedTensor<'_>> = sample().tensors.iter().map(NamedTensor::saved).collect();
+        let whole = saved.iter().map(|t| (t.name(), t));
+        assert_eq!(bytes, safetensors::serialize(whole, metadata.metadata().clone()).unwrap());
     }
 
     #[test]
@@ -367,11 +402,12 @@ mod tests {
         std::fs::write(&path, changed).unwrap();
         assert!(message(Checkpoint::load(&path).unwrap_err()).contains("checksum"));
         let other = table("w", &[2], 0.0);
-        let foreign = safetensors::serialize([("w", &other)], None).unwrap();
+        let foreign = safetensors::serialize([("w", &other.saved())], None).unwrap();
         std::fs::write(&path, foreign).unwrap();
         assert!(message(Checkpoint::load(&path).unwrap_err()).contains("not a checkpoint of latentc"));
         let future = HashMap::from([(KEY.to_string(), "{\"format\":7}".to_string())]);
-        std::fs::write(&path, safetensors::serialize([("w", &other)], Some(future)).unwrap()).unwrap();
+        std::fs::write(&path, safetensors::serialize([("w", &other.saved())], Some(future)).unwrap())
+            .unwrap();
         assert!(message(Checkpoint::load(&path).unwrap_err()).contains("checkpoint format 7"));
         let absent = Checkpoint::load(&dir.path().join("none.safetensors")).unwrap_err();
         assert!(message(absent).contains("none.safetensors: cannot be read"));

@@ -15,5 +15,5 @@ pub use curve::learning_curve;
 pub use directory::{Record, RunDir, RunDirError, append, rewind};
 pub use evaluate::{EVALUATION_BATCH, evaluate};
 pub use recommender::{Batch, ModelError, Recommender};
-pub use tensor::{NamedTensor, TensorKind, Values};
+pub use tensor::{NamedTensor, SavedTensor, TensorKind, Values};
 pub use train::{Ending, Evaluation, Observer, Outcome, Run, RunError, Schedule, Silent, deciding_metric};

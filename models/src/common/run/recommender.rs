@@ -1,6 +1,6 @@
 //! What a training run needs of a model, and no more.
 
-use super::tensor::NamedTensor;
+use super::tensor::{NamedTensor, SavedTensor};
 use crate::common::sampling::ItemIds;
 
 /// What a model says went wrong.
@@ -41,8 +41,13 @@ pub trait Recommender {
     /// without the user's train items, and -1 from where a user has no more items.
     fn top_k(&mut self, users: &[i32], k: usize, out: &mut Vec<i32>) -> Result<(), ModelError>;
 
+    /// The sessions that it has made so far, for profiles.
+    fn sessions(&self) -> Vec<&latentc::Session> {
+        vec![]
+    }
+
     /// The whole state: parameters, optimizer state, counters. The same tensors, names and sizes every time.
-    fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError>;
+    fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError>;
 
     /// Replaces the whole state by tensors with the names, types and sizes of [`Recommender::tensors`]
     /// (checked by the caller), in the same order.

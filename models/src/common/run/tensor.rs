@@ -1,7 +1,9 @@
 //! A tensor with a name, on the host: the unit of checkpoints.
 
+use super::recommender::ModelError;
 use half::{bf16, f16};
-use safetensors::tensor::{Dtype, View};
+use latentc::{Array, DType};
+use safetensors::tensor::{Dtype, TensorInfo};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -62,18 +64,6 @@ impl Values {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Whether there is neither a NaN nor an infinity.
-    pub fn is_finite(&self) -> bool {
-        match self {
-            Values::F32(v) => v.iter().all(|x| x.is_finite()),
-            Values::F64(v) => v.iter().all(|x| x.is_finite()),
-            Values::Bf16(v) => v.iter().all(|x| x.is_finite()),
-            Values::F16(v) => v.iter().all(|x| x.is_finite()),
-            Values::I64(_) | Values::I32(_) | Values::I16(_) | Values::I8(_) => true,
-            Values::U64(_) | Values::U32(_) | Values::U16(_) | Values::U8(_) => true,
-        }
     }
 
     fn dtype(&self) -> Dtype {
@@ -184,21 +174,113 @@ impl fmt::Display for TensorKind {
     }
 }
 
-impl View for &NamedTensor {
+/// A tensor on its way into a checkpoint: the bytes of the state itself, so that saving copies nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedTensor<'a> {
+    name: Cow<'a, str>,
+    kind: TensorKind,
+    /// Little-endian.
+    bytes: Cow<'a, [u8]>,
+}
+
+impl<'a> SavedTensor<'a> {
+    /// An array of a store.
+    ///
+    /// # Errors
+    /// Where its elements are of a type that no checkpoint holds.
+    pub fn of(name: &'a str, array: &'a Array) -> Result<SavedTensor<'a>, ModelError> {
+        let dtype = match array.dtype() {
+            DType::F32 => Dtype::F32,
+            DType::F64 => Dtype::F64,
+            DType::I32 => Dtype::I32,
+            DType::I64 => Dtype::I64,
+            DType::U32 => Dtype::U32,
+            DType::Bf16 => Dtype::BF16,
+            DType::F16 => Dtype::F16,
+            DType::I16 => Dtype::I16,
+            DType::I8 => Dtype::I8,
+            DType::U64 => Dtype::U64,
+            DType::U16 => Dtype::U16,
+            DType::U8 => Dtype::U8,
+            other => {
+                return Err(
+                    format!("`{name}` has elements of type {other}, which no checkpoint holds").into()
+                );
+            }
+        };
+        let mut bytes = Cow::Borrowed(array.as_bytes());
+        if cfg!(target_endian = "big") {
+            bytes.to_mut().chunks_exact_mut(array.dtype().size()).for_each(<[u8]>::reverse);
+        }
+        let kind = TensorKind { dtype, shape: array.shape().to_vec() };
+        Ok(SavedTensor { name: Cow::Borrowed(name), kind, bytes })
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Type and sizes.
+    pub fn kind(&self) -> &TensorKind {
+        &self.kind
+    }
+
+    /// The elements, row-major, little-endian.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// What a file says of it, its bytes beginning at an offset.
+    pub(super) fn info(&self, start: usize) -> TensorInfo {
+        let TensorKind { dtype, shape } = self.kind.clone();
+        TensorInfo { dtype, shape, data_offsets: (start, start + self.bytes.len()) }
+    }
+
+    /// The order of a file: by the alignment of the type, then by name.
+    pub(super) fn file_order(&self, other: &SavedTensor<'_>) -> std::cmp::Ordering {
+        other.kind.dtype.cmp(&self.kind.dtype).then_with(|| self.name.cmp(&other.name))
+    }
+
+    /// Whether there is neither a NaN nor an infinity.
+    pub fn is_finite(&self) -> bool {
+        fn all<const N: usize>(bytes: &[u8], finite: fn([u8; N]) -> bool) -> bool {
+            bytes.as_chunks::<N>().0.iter().all(|x| finite(*x))
+        }
+        match self.kind.dtype {
+            Dtype::F32 => all(&self.bytes, |x| f32::from_le_bytes(x).is_finite()),
+            Dtype::F64 => all(&self.bytes, |x| f64::from_le_bytes(x).is_finite()),
+            Dtype::BF16 => all(&self.bytes, |x| bf16::from_le_bytes(x).is_finite()),
+            Dtype::F16 => all(&self.bytes, |x| f16::from_le_bytes(x).is_finite()),
+            _ => true,
+        }
+    }
+}
+
+#[cfg(test)]
+impl safetensors::tensor::View for &SavedTensor<'_> {
     fn dtype(&self) -> Dtype {
-        self.values.dtype()
+        self.kind.dtype
     }
 
     fn shape(&self) -> &[usize] {
-        &self.shape
+        &self.kind.shape
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Owned(self.values.to_bytes())
+        Cow::Borrowed(&self.bytes)
     }
 
     fn data_len(&self) -> usize {
-        each!(&self.values, v => std::mem::size_of_val(v.as_slice()))
+        self.bytes.len()
+    }
+}
+
+impl NamedTensor {
+    /// The tensor as it is saved; its elements are copied.
+    pub fn saved(&self) -> SavedTensor<'static> {
+        let (name, bytes) = (Cow::Owned(self.name.clone()), Cow::Owned(self.values.to_bytes()));
+        SavedTensor { name, kind: self.kind(), bytes }
     }
 }
 
@@ -224,9 +306,24 @@ mod tests {
         ] {
             assert_eq!(Values::from_bytes(values.dtype(), &values.to_bytes()), Some(values.clone()));
             let t = NamedTensor::new("t", &[values.len()], values);
-            assert_eq!((&t).data_len(), (&t).data().len());
+            assert_eq!(t.saved().bytes(), t.values().to_bytes());
+            assert!(t.saved().is_finite());
         }
         assert_eq!(Values::from_bytes(Dtype::BOOL, &[0, 0]), None);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn an_array_is_saved_without_a_copy() {
+        let array = Array::from_slice(&[2, 2], &[1f32, -2.0, 0.5, f32::INFINITY]);
+        let saved = SavedTensor::of("x", &array).unwrap();
+        assert!(matches!(saved.bytes, Cow::Borrowed(_)));
+        let same = NamedTensor::new("x", &[2, 2], Values::F32(array.as_slice().to_vec())).saved();
+        assert_eq!(saved, same);
+        assert!(!saved.is_finite());
+        let bools = Array::zeros(DType::Bool, &[1]);
+        let e = SavedTensor::of("b", &bools).unwrap_err().to_string();
+        assert_eq!(e, "`b` has elements of type bool, which no checkpoint holds");
     }
 
     #[test]

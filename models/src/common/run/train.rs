@@ -3,11 +3,12 @@
 //! Batches are addressed by (seed, epoch, batch) and a checkpoint holds the model's whole state, so a run that
 //! is interrupted anywhere, also within an epoch, continues with the losses that it would have had.
 
-use super::checkpoint::{Best, Checkpoint, CheckpointError, Meta, Progress};
+use super::checkpoint::{Best, Checkpoint, CheckpointError, Meta, Progress, save_checkpoint};
 use super::curve::learning_curve;
 use super::directory::{Record, RunDir, RunDirError, append, rewind};
 use super::evaluate::evaluate;
 use super::recommender::{Batch, ModelError, Recommender};
+use super::tensor::SavedTensor;
 use crate::common::config::Invalid;
 use crate::common::data::Interactions;
 use crate::common::metrics::{Evaluator, MetricError, Report};
@@ -387,11 +388,11 @@ impl Run {
         let improved = self.judge(&evaluation);
         append(&self.dir.metrics(), &evaluation.record())?;
         self.evaluations.push(evaluation.record());
-        let checkpoint = self.checkpoint(model)?;
+        let tensors = self.state(model)?;
         if improved {
-            checkpoint.save(&self.dir.best())?;
+            save_checkpoint(&self.dir.best(), &self.meta, &tensors)?;
         }
-        checkpoint.save(&self.dir.last())?;
+        save_checkpoint(&self.dir.last(), &self.meta, &tensors)?;
         self.saved = Instant::now();
         let metric = deciding_metric(&self.schedule.ks);
         learning_curve(&self.dir.curve(), &self.meta.system, &metric, &self.evaluations)
@@ -427,18 +428,19 @@ impl Run {
         self.base_seconds + self.began.elapsed().as_secs_f64()
     }
 
-    fn checkpoint(&self, model: &dyn Recommender) -> Result<Checkpoint, RunError> {
+    /// The state of the model, found to be finite.
+    fn state<'m>(&self, model: &'m dyn Recommender) -> Result<Vec<SavedTensor<'m>>, RunError> {
         let tensors = model.tensors().map_err(RunError::State)?;
-        if let Some(bad) = tensors.iter().find(|t| !t.values().is_finite()) {
+        if let Some(bad) = tensors.iter().find(|t| !t.is_finite()) {
             let (tensor, last) = (bad.name().to_string(), self.dir.last());
             let Progress { epoch, batch, .. } = self.meta.progress;
             return Err(RunError::StateNotFinite { epoch: epoch + u32::from(batch > 0), tensor, last });
         }
-        Ok(Checkpoint { meta: self.meta.clone(), tensors })
+        Ok(tensors)
     }
 
     fn save(&mut self, model: &dyn Recommender) -> Result<(), RunError> {
-        self.checkpoint(model)?.save(&self.dir.last())?;
+        save_checkpoint(&self.dir.last(), &self.meta, &self.state(model)?)?;
         self.saved = Instant::now();
         let Progress { epoch, batch, step, .. } = self.meta.progress;
         let seconds = ((self.seconds() * 1e3).round() / 1e3).into();

@@ -1,6 +1,6 @@
 //! The loop, driven with matrix factorisation in plain Rust.
 
-use super::super::tensor::{NamedTensor, Values};
+use super::super::tensor::{NamedTensor, SavedTensor, Values};
 use super::*;
 use crate::common::data::{Declared, load_lastfm, test_data};
 use latentc::philox::Stream;
@@ -80,10 +80,10 @@ impl Recommender for Mf {
         Ok(())
     }
 
-    fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
+    fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError> {
         Ok(vec![
-            NamedTensor::new("users", &[self.data.users, self.dim], Values::F32(self.users.clone())),
-            NamedTensor::new("items", &[self.data.items, self.dim], Values::F32(self.items.clone())),
+            NamedTensor::new("users", &[self.data.users, self.dim], Values::F32(self.users.clone())).saved(),
+            NamedTensor::new("items", &[self.data.items, self.dim], Values::F32(self.items.clone())).saved(),
         ])
     }
 
@@ -313,7 +313,7 @@ impl Recommender for Popular {
         Ok(())
     }
 
-    fn tensors(&self) -> Result<Vec<NamedTensor>, ModelError> {
+    fn tensors(&self) -> Result<Vec<SavedTensor<'_>>, ModelError> {
         Ok(vec![])
     }
 

@@ -1,0 +1,316 @@
+/* Trains LightGCN on a small text data set and serves the best items of each user, with nothing but liblightgcn.a and
+ * the C library.
+ *
+ *   latentc build lightgcn --data data --set dim=16 --set layers=2 --set batch=256 --out lib
+ *   cc -std=c11 serve.c -Ilib -Llib -llightgcn -lm -lpthread -o serve
+ *   ./serve data 2                              the data, the number of threads
+ *
+ * It prints the mean loss of each epoch, the items of the first users, and the share of held-out items among the 20
+ * best of all users. */
+#define _POSIX_C_SOURCE 200809L
+#include "lightgcn.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { EPOCHS = 30, BATCH = 256, TOP = 20, MOST_THREADS = 16 };
+
+static void fail(const char *what)
+{
+    fprintf(stderr, "serve: %s\n", what);
+    exit(1);
+}
+
+static void *take(size_t count, size_t size)
+{
+    void *memory = calloc(count > 0 ? count : 1, size);
+    if (memory == NULL)
+        fail("no memory");
+    return memory;
+}
+
+/* ---- data ---- */
+
+/* Items by user: those of user u are items[start[u]..start[u + 1]], ascending. */
+struct lists {
+    int32_t users;
+    int32_t most; /* the greatest item, -1 for none */
+    int32_t *start;
+    int32_t *items;
+};
+
+/* Reads `user item item ...` lines whose users ascend. */
+static struct lists read_lists(const char *folder, const char *name, int32_t users)
+{
+    char path[512], line[1 << 16];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        fail("the path is too long");
+    FILE *file = fopen(path, "r");
+    if (file == NULL) {
+        fprintf(stderr, "serve: cannot read %s\n", path);
+        exit(1);
+    }
+    struct lists lists = {0, -1, take(1 << 16, sizeof(int32_t)), take(1 << 20, sizeof(int32_t))};
+    int32_t pairs = 0;
+    while (fgets(line, sizeof line, file) != NULL) {
+        char *end = line;
+        long user = strtol(line, &end, 10);
+        if (end == line || user < lists.users || user >= (1 << 16) - 1)
+            fail("a line that does not begin with a user, or users that do not ascend");
+        while (lists.users <= user)
+            lists.start[lists.users++] = pairs;
+        for (char *at = end;; at = end) {
+            long item = strtol(at, &end, 10);
+            if (end == at)
+                break;
+            if (item < 0 || item > 1 << 30 || pairs == 1 << 20)
+                fail("an item that cannot be");
+            lists.items[pairs++] = (int32_t)item;
+            if (item > lists.most)
+                lists.most = (int32_t)item;
+        }
+    }
+    fclose(file);
+    while (lists.users < users)
+        lists.start[lists.users++] = pairs;
+    lists.start[lists.users] = pairs;
+    return lists;
+}
+
+static int has(const struct lists *lists, int32_t user, int32_t item)
+{
+    for (int32_t e = lists->start[user]; e < lists->start[user + 1]; e++)
+        if (lists->items[e] == item)
+            return 1;
+    return 0;
+}
+
+/* The graph of users (first) and items as compressed rows: an edge both ways for each pair. */
+static void make_graph(const struct lists *train, int32_t items, int32_t *indptr, int32_t *indices)
+{
+    int32_t users = train->users, at = 0;
+    for (int32_t u = 0; u < users; u++) {
+        indptr[u] = at;
+        for (int32_t e = train->start[u]; e < train->start[u + 1]; e++)
+            indices[at++] = users + train->items[e];
+    }
+    for (int32_t i = 0; i < items; i++) {
+        indptr[users + i] = at;
+        for (int32_t u = 0; u < users; u++)
+            if (has(train, u, i))
+                indices[at++] = u;
+    }
+    indptr[users + items] = at;
+}
+
+/* ---- random numbers: xorshift64* ---- */
+
+static uint64_t random_state = UINT64_C(0x9e3779b97f4a7c15);
+
+static uint64_t next_random(void)
+{
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return random_state * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+static int32_t below(int32_t n)
+{
+    return (int32_t)((next_random() >> 33) % (uint64_t)n);
+}
+
+/* ---- threads: one is started for each part of a loop; a real program keeps a pool ---- */
+
+struct part {
+    latentc_task task;
+    void *argument;
+    size_t part;
+};
+
+static void *run_part(void *memory)
+{
+    struct part *p = memory;
+    p->task(p->argument, p->part);
+    return NULL;
+}
+
+static void parallel(void *context, latentc_task task, void *argument, size_t parts)
+{
+    pthread_t threads[MOST_THREADS];
+    struct part all[MOST_THREADS];
+    int started[MOST_THREADS] = {0};
+    *(size_t *)context += 1;
+    for (size_t i = 0; i < parts; i++) {
+        all[i] = (struct part){task, argument, i};
+        started[i] = i > 0 && pthread_create(&threads[i], NULL, run_part, &all[i]) == 0;
+        if (!started[i] && i > 0)
+            task(argument, i);
+    }
+    task(argument, 0);
+    for (size_t i = 1; i < parts; i++)
+        if (started[i])
+            pthread_join(threads[i], NULL);
+}
+
+static void *workspace(size_t bytes)
+{
+    /* aligned_alloc wants a multiple of the alignment. */
+    void *memory = aligned_alloc(LATENTC_ALIGN, (bytes / LATENTC_ALIGN + 1) * LATENTC_ALIGN);
+    if (memory == NULL)
+        fail("no memory for the workspace");
+    return memory;
+}
+
+/* Ends the program with the text of an error. */
+#define CHECK(name, state, call)                                                                                       \
+    do {                                                                                                               \
+        if ((call) != LATENTC_OK) {                                                                                    \
+            char text[400];                                                                                            \
+            name##_error_text(&(state), text, sizeof text);                                                            \
+            fail(text);                                                                                                \
+        }                                                                                                              \
+    } while (0)
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        fail("usage: serve DATA [THREADS]");
+    size_t threads = argc > 2 ? strtoul(argv[2], NULL, 10) : 1, launches = 0;
+    if (threads > MOST_THREADS)
+        fail("too many threads");
+    struct lists train = read_lists(argv[1], "train.txt", 0);
+    struct lists test = read_lists(argv[1], "test.txt", train.users);
+    int32_t users = train.users;
+    int32_t items = (train.most > test.most ? train.most : test.most) + 1;
+    int32_t nodes = users + items, pairs = train.start[users];
+    const int32_t width = LIGHTGCN_STEP_PARAMS_NODES_LENGTH / nodes;
+    if (LIGHTGCN_STEP_IN_ADJ_INDPTR_LENGTH != nodes + 1 || LIGHTGCN_STEP_IN_ADJ_INDICES_LENGTH != 2 * pairs)
+        fail("the library was built for other data");
+
+    /* Parameters, and what Adam keeps of each. */
+    size_t count = (size_t)nodes * (size_t)width;
+    float *table = take(count, sizeof *table), *m = take(count, sizeof *m), *v = take(count, sizeof *v);
+    for (size_t i = 0; i < count; i++)
+        table[i] = 0.2f * ((float)(next_random() >> 40) / (float)(1 << 24) - 0.5f);
+    int32_t *indptr = take((size_t)nodes + 1, sizeof *indptr), *indices = take(2 * (size_t)pairs, sizeof *indices);
+    make_graph(&train, items, indptr, indices);
+
+    /* A step of training. */
+    int32_t user[BATCH], pos[BATCH], neg[BATCH];
+    int64_t steps = 0;
+    float loss = 0, lr = 0.02f;
+    lightgcn_step step = {0};
+    step.in.user = user;
+    step.in.pos = pos;
+    step.in.neg = neg;
+    step.in.adj_indptr = indptr;
+    step.in.adj_indices = indices;
+    step.in.lr = &lr;
+    step.params.nodes = table;
+    step.state.adam_step = &steps;
+    step.state.adam_m_nodes = m;
+    step.state.adam_v_nodes = v;
+    step.out.loss = &loss;
+    step.parallel = parallel;
+    step.parallel_context = &launches;
+    step.threads = threads;
+    step.dims.batch = BATCH;
+    step.workspace_bytes = lightgcn_step_workspace_bytes(&step.dims);
+    step.workspace = workspace(step.workspace_bytes);
+    CHECK(lightgcn_step, step, lightgcn_step_init(&step, LIGHTGCN_STEP_ABI));
+    double took = 0;
+    for (int epoch = 0; epoch < EPOCHS; epoch++) {
+        double total = 0;
+        int32_t done = 0;
+        while (done < pairs) {
+            /* The last batch of an epoch is a shorter one. */
+            int32_t batch = pairs - done < BATCH ? pairs - done : BATCH;
+            for (int32_t i = 0; i < batch; i++) {
+                int32_t u = below(users), item;
+                while (train.start[u] == train.start[u + 1])
+                    u = below(users);
+                user[i] = u;
+                pos[i] = users + train.items[train.start[u] + below(train.start[u + 1] - train.start[u])];
+                do
+                    item = below(items);
+                while (has(&train, u, item));
+                neg[i] = users + item;
+            }
+            struct timespec begin, end;
+            clock_gettime(CLOCK_MONOTONIC, &begin);
+            step.dims.batch = batch;
+            CHECK(lightgcn_step, step, lightgcn_step_run(&step));
+            clock_gettime(CLOCK_MONOTONIC, &end);
+            took += (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+            total += (double)loss * batch;
+            done += batch;
+        }
+        printf("epoch %d loss %.9f\n", epoch, total / pairs);
+    }
+    fprintf(stderr, "%lld steps, %.1f microseconds each, %zu loops in parts, level %lld\n", (long long)steps,
+            1e6 * took / (double)steps, launches, (long long)step.level);
+
+    /* The final rows. */
+    lightgcn_embed embed = {0};
+    float *user_rows = take((size_t)users * (size_t)width, sizeof *user_rows);
+    float *item_rows = take((size_t)items * (size_t)width, sizeof *item_rows);
+    embed.in.adj_indptr = indptr;
+    embed.in.adj_indices = indices;
+    embed.params.nodes = table;
+    embed.out.users = user_rows;
+    embed.out.items = item_rows;
+    embed.workspace_bytes = lightgcn_embed_workspace_bytes(&embed.dims);
+    embed.workspace = workspace(embed.workspace_bytes);
+    CHECK(lightgcn_embed, embed, lightgcn_embed_init(&embed, LIGHTGCN_EMBED_ABI));
+    CHECK(lightgcn_embed, embed, lightgcn_embed_run(&embed));
+
+    /* The best items of every user, without those that he has. */
+    lightgcn_rank rank = {0};
+    int32_t *ask = take((size_t)users, sizeof *ask), *best = take((size_t)users * TOP, sizeof *best);
+    for (int32_t u = 0; u < users; u++)
+        ask[u] = u;
+    rank.dims.batch = users;
+    rank.in.users = user_rows;
+    rank.in.items = item_rows;
+    rank.in.user = ask;
+    rank.in.seen_indptr = train.start;
+    rank.in.seen_indices = train.items;
+    rank.out.ids = best;
+    rank.workspace_bytes = lightgcn_rank_workspace_bytes(&rank.dims);
+    rank.workspace = workspace(rank.workspace_bytes);
+    CHECK(lightgcn_rank, rank, lightgcn_rank_init(&rank, LIGHTGCN_RANK_ABI));
+    CHECK(lightgcn_rank, rank, lightgcn_rank_run(&rank));
+    double recall = 0;
+    int judged = 0;
+    for (int32_t u = 0; u < users; u++) {
+        int hits = 0;
+        for (int i = 0; i < TOP; i++) {
+            int32_t item = best[u * TOP + i];
+            if (has(&train, u, item))
+                fail("an item was recommended that the user has");
+            hits += has(&test, u, item);
+        }
+        int32_t held = test.start[u + 1] - test.start[u];
+        if (held > 0) {
+            recall += (double)hits / held;
+            judged++;
+        }
+        if (u < 3) {
+            printf("user %d:", u);
+            for (int i = 0; i < TOP; i++)
+                printf(" %d", best[u * TOP + i]);
+            printf("\n");
+        }
+    }
+    printf("recall@%d %.4f\n", TOP, recall / judged);
+
+    void *all[] = {table, m, v, indptr, indices, step.workspace, user_rows, item_rows, embed.workspace, ask, best,
+                   rank.workspace, train.start, train.items, test.start, test.items};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+    return 0;
+}

@@ -1,4 +1,6 @@
-//! Runs every file below `filetests` (see [`latentc_tests::filetests`]).
+//! Files that tests are read from: every file below `filetests` (see [`latentc_tests::filetests`]), and models.
+
+mod onnx;
 
 use latentc_ir::rewrite;
 use latentc_tests::filetests::{BLESS, files, run_file};

@@ -177,6 +177,34 @@ pub enum CliError {
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),
+    /// A model of another maker.
+    #[error(transparent)]
+    Import(#[from] latentc::import::onnx::ImportError),
+    /// A file of arrays.
+    #[error(transparent)]
+    Npz(#[from] latentc::import::npz::NpzError),
+    /// Arrays that are not what a model takes.
+    #[error("{}: {what}", if path.as_os_str().is_empty() { "--inputs".to_owned() } else { path.display().to_string() })]
+    Inputs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// A model that cannot be made ready to run.
+    #[error(transparent)]
+    Compile(latentc::CompileError),
+    /// A run that was refused.
+    #[error(transparent)]
+    Session(latentc::RunError),
+    /// Native code and the interpreter that do not agree.
+    #[error("output `{output}`: {what} by the two devices, which is a fault of this program")]
+    Differ {
+        /// The output.
+        output: String,
+        /// What differs.
+        what: String,
+    },
     /// Output that cannot be written.
     #[error("the output cannot be written ({0})")]
     Output(#[from] io::Error),
@@ -201,6 +229,14 @@ impl From<latentc::CompileError> for CliError {
 }
 
 impl CliError {
+    /// What the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Import(latentc::import::onnx::ImportError::Unsupported { .. }) => 3,
+            _ => 1,
+        }
+    }
+
     /// Whether it is that the reader of the output has gone away.
     pub fn is_broken_pipe(&self) -> bool {
         matches!(self, CliError::Output(e) if e.kind() == io::ErrorKind::BrokenPipe)

@@ -1,7 +1,8 @@
 //! The `latentc` program: its words, its output and its exit codes.
 //!
 //! Results go to stdout, progress and warnings to stderr. With `--json`, stdout holds one JSON object a line
-//! and nothing else. Exit codes: 0 done, 1 an error (one message, on stderr), 130 interrupted after saving.
+//! and nothing else. Exit codes: 0 done, 1 an error (one message, on stderr), 3 a model that uses what is not
+//! supported, 130 interrupted after saving.
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ mod program;
 mod progress;
 mod quality;
 mod recommend;
+mod run;
 mod switches;
 mod table;
 mod train;
@@ -43,11 +45,12 @@ Start here:
   latentc train lightgcn                            train on the Gowalla data that ships inside
   latentc eval runs/lightgcn-1                      all metrics of the best checkpoint
   latentc recommend --run runs/lightgcn-1 --user 7  what user 7 may like
+  latentc run model.onnx --inputs in.npz --check    a model of another maker, on arrays from NumPy
   latentc explain lightgcn                          what the compiler makes of it, and why
   latentc build lightgcn --out lib                  a library for C and Rust, without this program
 
 Every word explains itself: latentc train --help
-Exit codes: 0 done, 1 error, 130 interrupted after saving.";
+Exit codes: 0 done, 1 error, 3 a model with ops or types that are not supported, 130 interrupted after saving.";
 
 #[derive(Subcommand, Debug)]
 enum Command {
@@ -55,6 +58,7 @@ enum Command {
     Train(train::Args),
     Eval(eval::Args),
     Recommend(recommend::Args),
+    Run(run::Args),
     Explain(explain::Args),
     Build(build::Args),
     Bench(bench::Args),
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Train(a) => a.json,
         Command::Eval(a) => a.json,
         Command::Recommend(a) => a.json,
+        Command::Run(a) => a.json,
 
         Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
@@ -97,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Train(a) => train::run(a, &out),
         Command::Eval(a) => eval::run(a, &out),
         Command::Recommend(a) => recommend::run(a, &out),
+        Command::Run(a) => run::run(a, &out),
         Command::Explain(a) => explain::run(a, &out),
         Command::Build(a) => build::run(a, &out),
         Command::Bench(a) => bench::run(a, &out),
@@ -110,7 +116,7 @@ pub fn main() -> ExitCode {
         Err(e) if e.is_broken_pipe() => ExitCode::SUCCESS,
         Err(e) => {
             out.error(&e);
-            ExitCode::FAILURE
+            ExitCode::from(e.exit_code())
         }
     }
 }

@@ -10,9 +10,9 @@ use latentc_tests::aot::{Loaded, State};
 const PROGRAM: &str = "graph g {
     dim n: 1..=8
     data x: f32[n, 2]
-    param layer.w: f32[2, 3]
+    param \"layer.w\": f32[2, 3]
     state steps: i64[]
-    %0 = matmul(x, layer.w) {transpose_a = 0, transpose_b = 0} : f32[n, 3]
+    %0 = matmul(x, \"layer.w\") {transpose = [0, 0]} : f32[n, 3]
     %1 = add(steps, steps) : i64[]
     output y = %0
     update steps = %1
@@ -82,8 +82,11 @@ fn data() -> Vec<u8> {
 const HEADER: &str = r#"{"__metadata__": {"a \"b\" {": "}\\"}, "layer.w":{"dtype":"F32","shape":[2, 3],"data_offsets":[8,32]},
     "other": {"dtype":"F32","shape":[],"data_offsets":[0,4]},"steps":{"shape":[],"data_offsets" : [0,8],"dtype":"I64"}}"#;
 
-fn taken(file: &[u64], bytes: usize) -> Result<(), String> {
-    let loaded = Loaded::with(&graph(), "native", Weights::External).unwrap();
+fn external() -> Loaded {
+    Loaded::with(&graph(), "native", Weights::External).unwrap()
+}
+
+fn taken(loaded: &Loaded, file: &[u64], bytes: usize) -> Result<(), String> {
     let mut state = loaded.state(&values(Array::zeros(w().dtype(), &[2, 3]))).unwrap();
     // Nothing else points to a value that runs only read.
     state.set("params.layer_w", 0);
@@ -94,13 +97,14 @@ fn taken(file: &[u64], bytes: usize) -> Result<(), String> {
 
 #[test]
 fn values_in_a_file() {
+    let loaded = external();
     let file = file(HEADER, &data());
-    taken(&file, file.len() * 8).unwrap();
+    taken(&loaded, &file, file.len() * 8).unwrap();
 }
 
 #[test]
 fn without_weights_a_run_is_refused() {
-    let loaded = Loaded::with(&graph(), "native", Weights::External).unwrap();
+    let loaded = external();
     let mut state = loaded.state(&values(w())).unwrap();
     state.set("params.layer_w", 0);
     assert_eq!(state.run(1).unwrap_err(), "parameter `layer.w` is a null pointer; 6 elements are needed");
@@ -108,6 +112,7 @@ fn without_weights_a_run_is_refused() {
 
 #[test]
 fn what_does_not_fit_is_named() {
+    let loaded = external();
     let cases = [
         (r#""layer.w""#, r#""layer.v""#, "parameter `layer.w` is not in the weights"),
         (
@@ -123,12 +128,13 @@ fn what_does_not_fit_is_named() {
     ];
     for (from, to, expected) in cases {
         let file = file(&HEADER.replacen(from, to, 1), &data());
-        assert_eq!(taken(&file, file.len() * 8).unwrap_err(), expected);
+        assert_eq!(taken(&loaded, &file, file.len() * 8).unwrap_err(), expected);
     }
 }
 
 #[test]
 fn broken_files_are_refused() {
+    let loaded = external();
     for (from, to) in [
         ("[8,32]", "[8,320]"),
         ("[8,32]", "[32,8]"),
@@ -140,31 +146,32 @@ fn broken_files_are_refused() {
         (r#""dtype":"F32","shape":[2"#, r#""shape":[2"#),
     ] {
         let file = file(&HEADER.replacen(from, to, 1), &data());
-        let text = taken(&file, file.len() * 8).unwrap_err();
+        let text = taken(&loaded, &file, file.len() * 8).unwrap_err();
         assert!(text.starts_with("parameter `layer.w`: the weights are no safetensors file"), "{to}: {text}");
     }
     // Cut off anywhere, also within the header, and of wrong lengths.
     let whole = file(HEADER, &data());
     for bytes in (0..whole.len() * 8 - 1).step_by(3) {
-        assert!(taken(&whole, bytes).is_err(), "{bytes} bytes");
+        assert!(taken(&loaded, &whole, bytes).is_err(), "{bytes} bytes");
     }
     for length in [0, 1, 7, HEADER.len() as u64 * 2, u64::MAX, i64::MAX as u64, i64::MAX as u64 - 8] {
         let mut wrong = whole.clone();
         wrong[0] = length;
-        let text = taken(&wrong, wrong.len() * 8).unwrap_err();
+        let text = taken(&loaded, &wrong, wrong.len() * 8).unwrap_err();
         assert!(text.starts_with("program `g`: the weights are no safetensors file"), "{length}: {text}");
     }
     for text in ["", "[]", "{", "{}", "nothing", "{\"layer.w\"}", "{\"layer.w\":", "\"", "{\"a\\\""] {
         let file = file(text, &data());
-        assert!(taken(&file, file.len() * 8).is_err(), "{text}");
+        assert!(taken(&loaded, &file, file.len() * 8).is_err(), "{text}");
     }
 }
 
 #[test]
 fn data_that_is_not_aligned_is_refused() {
+    let loaded = external();
     let header = HEADER.replace("[8,32]", "[7,31]");
     let file = file(&header, &data());
-    let text = taken(&file, file.len() * 8).unwrap_err();
+    let text = taken(&loaded, &file, file.len() * 8).unwrap_err();
     assert!(text.starts_with("parameter `layer.w`: the address"), "{text}");
     assert!(text.ends_with("is no multiple of 4"), "{text}");
 }

@@ -98,10 +98,6 @@ impl Cx {
         Ok(self.known_int(x)? != 0)
     }
 
-    /// A list of numbers that has to be known.
-    pub fn known_floats(&mut self, x: Operand) -> R<Vec<f64>> {
-        Ok(self.value(x)?.to_f64())
-    }
 
     /// A list of sizes: numbers that are known, or expressions of the sizes of the run.
     pub fn known_dims(&mut self, x: Operand) -> R<Vec<Dim>> {

@@ -191,9 +191,6 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
-    /// A model that cannot be made ready to run.
-    #[error(transparent)]
-    Compile(latentc::CompileError),
     /// A run that was refused.
     #[error(transparent)]
     Session(latentc::RunError),

@@ -73,7 +73,9 @@ pub enum CliError {
         what: String,
     },
     /// Neither a system nor a file.
-    #[error("`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir")]
+    #[error(
+        "`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir or .onnx"
+    )]
     NoProgram {
         /// What was asked for.
         name: String,
@@ -177,6 +179,9 @@ pub enum CliError {
     /// A machine on which something that is needed is missing.
     #[error("{0}")]
     Doctor(String),
+    /// A model of another maker.
+    #[error(transparent)]
+    Import(#[from] latentc::import::onnx::ImportError),
     /// Output that cannot be written.
     #[error("the output cannot be written ({0})")]
     Output(#[from] io::Error),

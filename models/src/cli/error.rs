@@ -73,7 +73,9 @@ pub enum CliError {
         what: String,
     },
     /// Neither a system nor a file.
-    #[error("`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir")]
+    #[error(
+        "`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir or .onnx"
+    )]
     NoProgram {
         /// What was asked for.
         name: String,

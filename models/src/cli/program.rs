@@ -6,13 +6,14 @@ use super::output::Output;
 use crate::common::config::Sources;
 use crate::common::data::{Declared, SHIPPED};
 use crate::systems::{SYSTEMS, find};
+use latentc::import::onnx::{Given, Model};
 use latentc::{Graph, Program};
 use std::path::{Path, PathBuf};
 
 /// Which program.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ProgramArgs {
-    /// A system (see `latentc list`), or a file: a program as text, which ends in .ir.
+    /// A system (see `latentc list`), or a file: a program as text (.ir), or a model (.onnx).
     #[arg(value_name = "SYSTEM|FILE")]
     what: String,
     /// Which program of the system: step (one step of training), embed (the final rows), rank [default: step].
@@ -47,6 +48,8 @@ enum Source<'a> {
     System(&'static crate::systems::System),
     /// A graph as text.
     Text(&'a Path),
+    /// A model in the ONNX format.
+    Onnx(&'a Path),
 }
 
 impl ProgramArgs {
@@ -55,8 +58,11 @@ impl ProgramArgs {
         if path.extension().is_some_and(|e| e == "ir") {
             return Ok(Source::Text(path));
         }
+        if path.extension().is_some_and(|e| e == "onnx") {
+            return Ok(Source::Onnx(path));
+        }
         if path.exists() && !SYSTEMS.iter().any(|s| s.name == self.what) {
-            let what = "not a file of a kind that holds a program; programs as text end in .ir".to_owned();
+            let what = "not a file of a kind that holds a program; programs end in .ir or .onnx".to_owned();
             return Err(CliError::ProgramFile { path: path.to_owned(), what });
         }
         if self.what.contains(['/', '.']) {
@@ -71,6 +77,7 @@ impl ProgramArgs {
         match self.source()? {
             Source::System(system) => self.of_system(system, out),
             Source::Text(path) => self.of_text(path),
+            Source::Onnx(path) => self.of_onnx(path),
         }
     }
 
@@ -86,6 +93,7 @@ impl ProgramArgs {
         match self.source()? {
             Source::System(system) => self.all_of_system(system, out),
             Source::Text(path) => Ok(vec![("", self.of_text(path)?)]),
+            Source::Onnx(path) => Ok(vec![("", self.of_onnx(path)?)]),
         }
     }
 
@@ -130,7 +138,15 @@ impl ProgramArgs {
         }
     }
 
-    fn of_text(&self, path: &Path) -> Result<Chosen, CliError> {
+    /// A model with the sizes that it names within the range that importing gives them.
+    fn of_onnx(&self, path: &Path) -> Result<Chosen, CliError> {
+        self.only_a_file(path)?;
+        let imported = Model::read(path)?.import(&Given::default())?;
+        Ok(Chosen { graph: imported.graph, program: None, title: path.display().to_string() })
+    }
+
+    /// Options of systems are none of files.
+    fn only_a_file(&self, path: &Path) -> Result<(), CliError> {
         let given = [
             ("--program", self.program.is_some()),
             ("--data", self.data.is_some()),
@@ -140,6 +156,11 @@ impl ProgramArgs {
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(CliError::OnlySystems { option, path: path.to_owned() });
         }
+        Ok(())
+    }
+
+    fn of_text(&self, path: &Path) -> Result<Chosen, CliError> {
+        self.only_a_file(path)?;
         let text = std::fs::read_to_string(path).map_err(|e| CliError::ProgramFile {
             path: path.to_owned(),
             what: format!("cannot be read ({e}); check the path"),

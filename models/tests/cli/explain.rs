@@ -118,6 +118,35 @@ fn a_system_is_explained_with_its_lines() {
     assert!(place.read("step.dot").starts_with(b"digraph"));
 }
 
+/// A field of a message: bytes or a message; a small number.
+fn part(field: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[field << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+fn number(field: u8, value: u8) -> Vec<u8> {
+    vec![field << 3, value]
+}
+
+#[test]
+fn a_model_of_another_maker_is_explained() {
+    let place = Place::new();
+    // y = op(x) of three floats.
+    let model = |op: &str| {
+        let dims = part(2, &part(1, &number(1, 3)));
+        let ty = part(2, &part(1, &[number(1, 1), dims].concat()));
+        let value = |name: &str| [part(1, name.as_bytes()), ty.clone()].concat();
+        let node = [part(1, b"x"), part(2, b"y"), part(4, op.as_bytes())].concat();
+        let graph = [part(1, &node), part(2, b"g"), part(11, &value("x")), part(12, &value("y"))].concat();
+        [number(1, 8), part(7, &graph), part(8, &number(2, 13))].concat()
+    };
+    place.write("relu.onnx", model("Relu"));
+    let text = place.run("explain relu.onnx").ok();
+    assert!(text.contains("relu.onnx: program `g`") && text.contains("relu"), "{text}");
+    place.write("other.onnx", model("Rumpelstiltskin"));
+    let e = place.run("explain other.onnx");
+    assert!(e.code != Some(0) && e.err.contains("Rumpelstiltskin"), "{}", e.err);
+}
+
 #[test]
 fn schedules_are_decided_by_name() {
     let place = place();

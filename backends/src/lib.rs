@@ -2,9 +2,9 @@
 //!
 //! How the parts fit together is told in this crate's `ARCHITECTURE.md`.
 
-mod arrays;
 #[cfg(feature = "llvm")]
 pub mod aot;
+mod arrays;
 mod cache;
 #[cfg(feature = "llvm")]
 mod compile;

@@ -23,6 +23,7 @@ fn help_teaches_with_examples() {
         "recommend --help",
         "bench --help",
         "explain --help",
+        "build --help",
     ] {
         let text = place.run(words).ok();
         assert!(text.contains("latentc train") || text.contains("Example"), "{words}: {text}");
@@ -91,7 +92,10 @@ fn profiles_have_a_table_and_a_trace_and_checked_runs_name_the_line() {
     let place = Place::new();
     let words = "train lightgcn --data data --set dim=4 --set batch=64 --set ks=[5] --epochs 1 --out run";
     let told = place.run(&format!("{words} --checked --profile t.json --threads 1")).ok();
-    assert!(told.contains("`lightgcn_step`") && told.contains("GB/s") && told.contains("limit, 1 thread"), "{told}");
+    assert!(
+        told.contains("`lightgcn_step`") && told.contains("GB/s") && told.contains("limit, 1 thread"),
+        "{told}"
+    );
     assert!(told.contains("models/src/lightgcn/model.rs:"), "{told}");
     let trace: Value = serde_json::from_slice(&place.read("t.json")).unwrap();
     let events = trace["traceEvents"].as_array().unwrap();

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 Examples:
   latentc build lightgcn --out lib               liblightgcn.a, lightgcn.h and lightgcn.rs: step, embed and rank
   latentc build lightgcn --program embed --weights embedded --values runs/lightgcn-1 --out lib
+  latentc build model.onnx --out lib             libmodel.a with the weights in it
   latentc build program.ir --cpu x86-64-v2 --cpu x86-64-v4 --emit obj,header,asm --report
   latentc build ngcf --target aarch64-linux --emit obj,header
 
@@ -46,9 +47,9 @@ pub struct Args {
     #[arg(long)]
     report: bool,
     /// Where the values of parameters come from: the caller's memory, the object, or a safetensors file that the
-    /// caller maps.
-    #[arg(long, value_enum, default_value_t = WeightsArg::Caller, value_name = "KIND")]
-    weights: WeightsArg,
+    /// caller maps [default: embedded where values are given or the model has them, else caller].
+    #[arg(long, value_enum, value_name = "KIND")]
+    weights: Option<WeightsArg>,
     /// The values to embed: the folder of a run, or a safetensors file.
     #[arg(long, value_name = "PATH")]
     values: Option<PathBuf>,
@@ -70,11 +71,7 @@ enum WeightsArg {
 /// Builds.
 pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     let emit = args.emit.iter().map(|e| Emit::parse(e)).collect::<Result<Vec<_>, _>>()?;
-    let values = match (args.weights, &args.values) {
-        (WeightsArg::Embedded, Some(path)) => Some(read_values(&checkpoint_path(path, None)?)?),
-        (WeightsArg::Embedded, None) => return Err(CliError::NoValues),
-        _ => None,
-    };
+    let given = args.values.as_deref().map(|p| read_values(&checkpoint_path(p, None)?)).transpose()?;
     let name = args.name.clone().unwrap_or_else(|| args.program.library_name());
     let mut library = aot::library(&name).cpu(args.cpu.iter().map(String::as_str));
     if let Some(target) = &args.target {
@@ -93,10 +90,14 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         }
         let prefix = if word.is_empty() { name.clone() } else { format!("{name}_{word}") };
         library = library.add_graph(&prefix, &chosen.graph);
-        library = match (args.weights, &values) {
+        let values = given.as_ref().or(chosen.values.as_ref());
+        // A file that brings values along is a whole program with them.
+        let usual = if values.is_some() { WeightsArg::Embedded } else { WeightsArg::Caller };
+        library = match (args.weights.unwrap_or(usual), values) {
             (WeightsArg::Embedded, Some(values)) => library.embed(values),
+            (WeightsArg::Embedded, None) => return Err(CliError::NoValues),
             (WeightsArg::External, _) => library.external_weights(),
-            _ => library,
+            (WeightsArg::Caller, _) => library,
         };
     }
     let built = library.compile(emit.iter().any(|e| matches!(e, Emit::LlvmIr | Emit::Asm)))?;

@@ -7,13 +7,13 @@ use crate::common::config::Sources;
 use crate::common::data::{Declared, SHIPPED};
 use crate::systems::{SYSTEMS, find};
 use latentc::import::onnx::{Given, Model};
-use latentc::{Graph, Program};
+use latentc::{Graph, Program, Store};
 use std::path::{Path, PathBuf};
 
 /// Which program.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ProgramArgs {
-    /// A system (see `latentc list`), or a file: a program as text (.ir), or a model (.onnx).
+    /// A system (see `latentc list`), or a file: a program as text, which ends in .ir, or a model, which ends in .onnx.
     #[arg(value_name = "SYSTEM|FILE")]
     what: String,
     /// Which program of the system: step (one step of training), embed (the final rows), rank [default: step].
@@ -38,6 +38,8 @@ pub struct Chosen {
     /// The program as the DSL made it, which also knows what parameters begin as; a file does not.
     #[allow(dead_code)] // for words that need what parameters begin as
     pub program: Option<Program>,
+    /// The values of its parameters, where a file brings them along.
+    pub values: Option<Store>,
     /// What it is for people: `lightgcn step on gowalla`, or the file.
     pub title: String,
 }
@@ -62,7 +64,9 @@ impl ProgramArgs {
             return Ok(Source::Onnx(path));
         }
         if path.exists() && !SYSTEMS.iter().any(|s| s.name == self.what) {
-            let what = "not a file of a kind that holds a program; programs end in .ir or .onnx".to_owned();
+            let what =
+                "not a file of a kind that holds a program; programs as text end in .ir, models in .onnx"
+                    .to_owned();
             return Err(CliError::ProgramFile { path: path.to_owned(), what });
         }
         if self.what.contains(['/', '.']) {
@@ -77,7 +81,7 @@ impl ProgramArgs {
         match self.source()? {
             Source::System(system) => self.of_system(system, out),
             Source::Text(path) => self.of_text(path),
-            Source::Onnx(path) => self.of_onnx(path),
+            Source::Onnx(path) => self.of_onnx(path, out),
         }
     }
 
@@ -93,7 +97,7 @@ impl ProgramArgs {
         match self.source()? {
             Source::System(system) => self.all_of_system(system, out),
             Source::Text(path) => Ok(vec![("", self.of_text(path)?)]),
-            Source::Onnx(path) => Ok(vec![("", self.of_onnx(path)?)]),
+            Source::Onnx(path) => Ok(vec![("", self.of_onnx(path, out)?)]),
         }
     }
 
@@ -127,7 +131,7 @@ impl ProgramArgs {
         let wanted = |name: &str| self.program.as_deref().is_none_or(|p| p == name);
         let chosen = all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, program)| {
             let title = format!("{} {name} on {}", system.name, data.name);
-            (name, Chosen { graph: program.graph().clone(), program: Some(program), title })
+            (name, Chosen { graph: program.graph().clone(), program: Some(program), values: None, title })
         });
         let chosen: Vec<(&'static str, Chosen)> = chosen.collect();
         match (&self.program, chosen.is_empty()) {
@@ -138,34 +142,40 @@ impl ProgramArgs {
         }
     }
 
-    /// A model with the sizes that it names within the range that importing gives them.
-    fn of_onnx(&self, path: &Path) -> Result<Chosen, CliError> {
-        self.only_a_file(path)?;
-        let imported = Model::read(path)?.import(&Given::default())?;
-        Ok(Chosen { graph: imported.graph, program: None, title: path.display().to_string() })
+    fn of_onnx(&self, path: &Path, out: &Output) -> Result<Chosen, CliError> {
+        self.no_system(path)?;
+        let model = Model::read(path)?.import(&Given::default())?;
+        if !model.specialised.is_empty() {
+            let names = model.specialised.join(", ");
+            out.note(&format!(
+                "note: the program is one for the values of {names}, which decide shapes or branches"
+            ));
+        }
+        let title = path.display().to_string();
+        Ok(Chosen { graph: model.graph, program: None, values: Some(model.store), title })
     }
 
-    /// Options of systems are none of files.
-    fn only_a_file(&self, path: &Path) -> Result<(), CliError> {
+    /// Options of systems mean nothing for a file.
+    fn no_system(&self, path: &Path) -> Result<(), CliError> {
         let given = [
             ("--program", self.program.is_some()),
             ("--data", self.data.is_some()),
             ("--config", self.config.is_some()),
             ("--set", !self.settings.is_empty()),
         ];
-        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
-            return Err(CliError::OnlySystems { option, path: path.to_owned() });
+        match given.iter().find(|(_, given)| *given) {
+            Some((option, _)) => Err(CliError::OnlySystems { option, path: path.to_owned() }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     fn of_text(&self, path: &Path) -> Result<Chosen, CliError> {
-        self.only_a_file(path)?;
+        self.no_system(path)?;
         let text = std::fs::read_to_string(path).map_err(|e| CliError::ProgramFile {
             path: path.to_owned(),
             what: format!("cannot be read ({e}); check the path"),
         })?;
         let graph = latentc::read_graph(&path.display().to_string(), &text)?;
-        Ok(Chosen { graph, program: None, title: path.display().to_string() })
+        Ok(Chosen { graph, program: None, values: None, title: path.display().to_string() })
     }
 }

@@ -1,6 +1,7 @@
 //! The `latentc` program from outside: what it prints, what it leaves, and what it says of bad input.
 
 mod bad_input;
+mod build;
 mod explain;
 mod harness;
 mod real;

@@ -23,6 +23,7 @@ fn help_teaches_with_examples() {
         "recommend --help",
         "bench --help",
         "explain --help",
+        "build --help",
     ] {
         let text = place.run(words).ok();
         assert!(text.contains("latentc train") || text.contains("Example"), "{words}: {text}");

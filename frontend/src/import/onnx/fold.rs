@@ -98,7 +98,6 @@ impl Cx {
         Ok(self.known_int(x)? != 0)
     }
 
-
     /// A list of sizes: numbers that are known, or expressions of the sizes of the run.
     pub fn known_dims(&mut self, x: Operand) -> R<Vec<Dim>> {
         match self.symbolic(x, 64) {

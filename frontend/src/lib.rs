@@ -96,6 +96,7 @@
 //! | operations | [`Tensor`], [`Csr`] |
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
+//! | what was made of a program, and why | [`debug`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
 //! | object files for C and Rust | [`aot`] |
 //!
@@ -135,16 +136,20 @@ pub use latentc_backends::{
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
+pub use latentc_ir::compose::quantize::Scales;
+pub use latentc_ir::compose::resize::{Coordinates, Interpolation, Nearest, Resize};
+pub use latentc_ir::compose::sample::{Beyond, Sampling};
 pub use latentc_ir::csr::CsrError;
 pub use latentc_ir::diag::{Diag, Span};
 pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
 pub use latentc_ir::lower::{Schedule, Schedules};
+pub use latentc_ir::ops::windows::Window;
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
-pub use tensor::{Arg, Tensor};
+pub use tensor::{Arg, Around, Attention, Tensor, Update, Walk};
 pub use train::loss;
 pub use train::{ADAM_STEP, Adam, Lr, Optimizer, Sgd};
 

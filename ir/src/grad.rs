@@ -15,6 +15,9 @@ use crate::scalar::ScalarOp;
 use crate::types::Type;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+mod forward;
+pub use forward::{jvp, vjp};
+
 /// Writes the gradients of `loss`, a float scalar, with respect to values of the graph.
 ///
 /// One answer for each of `wrt`: `None` where the loss does not depend on it through floats, else a value of

@@ -7,6 +7,7 @@ use super::layout::{Drawing, draw};
 use super::model::Explanation;
 use super::units::{bytes, seconds};
 use latentc_ir::explain::Node;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
 const STYLE: &str = include_str!("page.css");
@@ -60,14 +61,18 @@ impl Explanation {
     /// Boxes of regions, and where they stand; edges are values in memory.
     fn region_drawing(&self) -> (Drawing, Vec<Value>) {
         let about = &self.about;
-        let mut boxes = vec![];
-        let mut sizes = vec![];
-        let mut edges = vec![];
+        let (mut boxes, mut sizes) = (vec![], vec![]);
+        let (mut edges, mut drawn) = (vec![], FxHashSet::default());
+        // The region that stores the value of a node.
+        let maker: FxHashMap<usize, usize> = about
+            .regions
+            .iter()
+            .enumerate()
+            .flat_map(|(i, r)| r.stores.iter().map(move |v| (v.node, i)))
+            .collect();
         for (i, r) in about.regions.iter().enumerate() {
             let time: f64 = r.launches.iter().filter_map(|l| self.estimates.get(*l)).map(|e| e.seconds).sum();
-            let given = |v: &&latentc_ir::explain::Value| {
-                !about.regions.iter().any(|r| r.stores.iter().any(|s| s.node == v.node))
-            };
+            let given = |v: &&latentc_ir::explain::Value| !maker.contains_key(&v.node);
             let inputs: Vec<&str> = r.reads.iter().filter(given).map(|v| v.name.as_str()).collect();
             let gives: Vec<&str> =
                 r.stores.iter().flat_map(|v| &about.nodes[v.node].gives).map(String::as_str).collect();
@@ -85,9 +90,8 @@ impl Explanation {
             let (w, h) = size_of(&lines);
             boxes.push(json!({ "lines": lines, "w": w, "h": h, "seconds": time }));
             for v in &r.reads {
-                let from = about.regions.iter().position(|r| r.stores.iter().any(|s| s.node == v.node));
-                if let Some(from) = from.filter(|f| *f != i)
-                    && !edges.contains(&(from, i))
+                if let Some(&from) = maker.get(&v.node).filter(|f| **f != i)
+                    && drawn.insert((from, i))
                 {
                     edges.push((from, i));
                 }
@@ -125,6 +129,7 @@ fn op_drawing(nodes: &[Node]) -> Value {
     let mut at = vec![None; nodes.len()];
     shown.iter().enumerate().for_each(|(i, n)| at[*n] = Some(i));
     let (mut boxes, mut sizes, mut edges) = (vec![], vec![], vec![]);
+    let mut drawn = FxHashSet::default();
     for (i, n) in shown.iter().enumerate() {
         let node = &nodes[*n];
         let operands: Vec<&str> = node
@@ -145,7 +150,7 @@ fn op_drawing(nodes: &[Node]) -> Value {
         sizes.push((w, h));
         boxes.push(json!({ "lines": lines, "w": w, "h": h, "node": n, "region": node.region }));
         for from in node.operands.iter().filter_map(|o| at[*o]) {
-            if from < i && !edges.contains(&(from, i)) {
+            if from < i && drawn.insert((from, i)) {
                 edges.push((from, i));
             }
         }

@@ -97,7 +97,7 @@ fn a_folder_of_another_user_is_not_used() {
     assert!(files(dir.path()).is_empty());
 }
 
-/// A file system of 16 KiB, where this user may mount one.
+/// A file system of 4 KiB, where this user may mount one.
 #[cfg(target_os = "linux")]
 struct Small(tempfile::TempDir);
 
@@ -105,7 +105,7 @@ struct Small(tempfile::TempDir);
 impl Small {
     fn new() -> Option<Small> {
         let dir = tempfile::tempdir().unwrap();
-        let words = ["-t", "tmpfs", "-o", "size=16k,mode=0700", "tmpfs"];
+        let words = ["-t", "tmpfs", "-o", "size=4k,mode=0700", "tmpfs"];
         let mounted = std::process::Command::new("mount").args(words).arg(dir.path()).output();
         mounted.is_ok_and(|o| o.status.success()).then(|| Small(dir))
     }

@@ -4,6 +4,7 @@
 mod cache;
 mod checked;
 mod dims;
+mod dumps;
 mod graph;
 mod inputs;
 mod plans;

@@ -43,8 +43,30 @@ unary! {
     sin = Sin;
     /// cosine, radians
     cos = Cos;
+    /// tangent, radians
+    tan = Tan;
+    /// the angle in `[-pi/2, pi/2]` with this sine; NaN beyond 1
+    asin = Asin;
+    /// the angle in `[0, pi]` with this cosine; NaN beyond 1
+    acos = Acos;
+    /// the angle in `[-pi/2, pi/2]` with this tangent
+    atan = Atan;
+    /// hyperbolic sine
+    sinh = Sinh;
+    /// hyperbolic cosine
+    cosh = Cosh;
     /// hyperbolic tangent
     tanh = Tanh;
+    /// inverse of the hyperbolic sine
+    asinh = Asinh;
+    /// inverse of the hyperbolic cosine, at least 0; NaN below 1
+    acosh = Acosh;
+    /// inverse of the hyperbolic tangent; NaN beyond 1
+    atanh = Atanh;
+    /// logarithm of the size of the gamma function
+    lgamma = Lgamma;
+    /// derivative of [`Tensor::lgamma`]
+    digamma = Digamma;
     /// Gauss error function
     erf = Erf;
     /// `1 / (1 + e^-x)`
@@ -57,6 +79,8 @@ unary! {
     floor = Floor;
     /// least integer not below, as a float
     ceil = Ceil;
+    /// the integer part, towards zero, as a float
+    trunc = Trunc;
     /// nearest integer, ties to even, as a float
     round = Round;
 }
@@ -76,6 +100,10 @@ macro_rules! binary {
 binary! {
     /// `self^other`
     pow = Pow;
+    /// remainder with the sign of `self`, as C's `fmod`; `%` has that of `other`
+    fmod = Fmod;
+    /// the angle of the point `(other, self)`, in `[-pi, pi]`
+    atan2 = Atan2;
     /// the greater; NaN if either is NaN
     maximum = Max;
     /// the lesser; NaN if either is NaN
@@ -102,14 +130,6 @@ impl<'g> Tensor<'g> {
         self.cast_at(to, Location::caller())
     }
 
-    /// `x` where positive, else `slope * x`.
-    #[track_caller]
-    pub fn leaky_relu(self, slope: f64) -> Tensor<'g> {
-        let at = Location::caller();
-        let scaled = self.apply(ScalarOp::Mul, slope, at);
-        self.apply(ScalarOp::Gt, 0, at).choose(self, scaled, at)
-    }
-
     /// Of a bool tensor: `yes` where true, else `no`. The three shapes meet as in any operation.
     #[track_caller]
     pub fn select(self, yes: Tensor<'g>, no: impl Arg<'g>) -> Tensor<'g> {
@@ -118,6 +138,26 @@ impl<'g> Tensor<'g> {
 
     pub(crate) fn choose(self, yes: Tensor<'g>, no: impl Arg<'g>, at: At) -> Tensor<'g> {
         self.scope.elementwise(ScalarOp::Select, &[self, yes, no.tensor(yes, at)], at)
+    }
+
+    /// Whether an element is NaN, a bool tensor.
+    #[track_caller]
+    pub fn is_nan(self) -> Tensor<'g> {
+        self.apply(ScalarOp::Ne, self, Location::caller())
+    }
+
+    /// Whether an element is an infinity of either sign, a bool tensor.
+    #[track_caller]
+    pub fn is_inf(self) -> Tensor<'g> {
+        let at = Location::caller();
+        self.map(ScalarOp::Abs, at).apply(ScalarOp::Eq, f64::INFINITY, at)
+    }
+
+    /// Whether an element is neither NaN nor an infinity, a bool tensor.
+    #[track_caller]
+    pub fn is_finite(self) -> Tensor<'g> {
+        let at = Location::caller();
+        self.map(ScalarOp::Abs, at).apply(ScalarOp::Lt, f64::INFINITY, at)
     }
 
     /// Within `lo..=hi`.

@@ -1,13 +1,23 @@
 //! The tensor handle, and how operands of different shapes meet.
 
+mod activation;
+mod attention;
+mod composed;
 mod elementwise;
 mod linalg;
 mod movement;
 mod norm;
 mod operators;
+mod positions;
+mod quantize;
 mod reduce;
+mod scan;
+mod spatial;
 
+pub use attention::Attention;
+pub use positions::{Around, Update};
 pub(crate) use reduce::How;
+pub use scan::Walk;
 
 use crate::dims::{At, AxesLike, AxisLike, Dim, DimLike};
 use crate::scope::Scope;

@@ -1,7 +1,8 @@
-//! Normalisation along the last axis, and dropout.
+//! Normalisation, and dropout.
 
 use super::Tensor;
 use super::reduce::How;
+use crate::dims::AxisLike;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::log_sum_exp::LogSumExp;
@@ -30,6 +31,54 @@ impl<'g> Tensor<'g> {
         let Some(mut shape) = total.ty().map(|t| t.shape) else { return total };
         shape.push(1.into());
         self.apply(ScalarOp::Sub, total.reshape_to(shape, at), at)
+    }
+
+    /// `(x - mean) / sqrt(variance + eps)` over the axes from `axis` on; `scale` and `bias` are usually applied after it.
+    #[track_caller]
+    pub fn layer_norm(self, axis: impl AxisLike, eps: f64) -> Tensor<'g> {
+        let at = Location::caller();
+        let Some(axes) = self.axes(&[axis], "layer_norm", at) else { return self.scope.poisoned(at) };
+        self.scope.composed(&[self], at, |g, o| Ok(g.layer_norm(o[0], None, None, axes[0] as i64, eps)?.y))
+    }
+
+    /// `x / sqrt(mean(x^2) + eps)` over the axes from `axis` on.
+    #[track_caller]
+    pub fn rms_norm(self, axis: impl AxisLike, eps: f64) -> Tensor<'g> {
+        let at = Location::caller();
+        let Some(axes) = self.axes(&[axis], "rms_norm", at) else { return self.scope.poisoned(at) };
+        self.scope.composed(&[self], at, |g, o| g.rms_norm(o[0], None, axes[0] as i64, eps))
+    }
+
+    /// Normalisation of `[n, c, s..]` over groups of channels and all `s`, times `scale [c]`, plus `bias [c]`. As many
+    /// groups as channels make it instance normalisation.
+    #[track_caller]
+    pub fn group_norm(self, groups: usize, scale: Tensor<'g>, bias: Tensor<'g>, eps: f64) -> Tensor<'g> {
+        self.scope.composed(&[self, scale, bias], Location::caller(), |g, o| {
+            g.group_norm(o[0], groups as i64, Some(o[1]), Some(o[2]), eps)
+        })
+    }
+
+    /// Normalisation of the channels of `[n, c, s..]` by given `mean [c]` and `variance [c]`, times `scale [c]`, plus
+    /// `bias [c]`; [`Tensor::channel_statistics`] gives those of the tensor itself.
+    #[track_caller]
+    pub fn batch_norm(
+        self,
+        scale: Tensor<'g>,
+        bias: Tensor<'g>,
+        (mean, variance): (Tensor<'g>, Tensor<'g>),
+        eps: f64,
+    ) -> Tensor<'g> {
+        self.scope.composed(&[self, scale, bias, mean, variance], Location::caller(), |g, o| {
+            g.batch_norm(o[0], o[1], o[2], [o[3], o[4]], eps)
+        })
+    }
+
+    /// Mean and variance, `[c]` each, of the channels of `[n, c, s..]`.
+    #[track_caller]
+    pub fn channel_statistics(self) -> (Tensor<'g>, Tensor<'g>) {
+        let [mean, variance] =
+            self.scope.composed_all(&[self], Location::caller(), |g, o| g.channel_statistics(o[0]));
+        (mean, variance)
     }
 
     /// Half the sum of the squares of all elements: the penalty whose gradient is `x`.

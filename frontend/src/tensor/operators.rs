@@ -1,9 +1,9 @@
-//! `+ - * /`, unary minus, and the logical operators.
+//! `+ - * / %`, unary minus, the logical operators, and shifts.
 
 use super::{Arg, Tensor};
 use crate::dims::Dim;
 use latentc_ir::scalar::ScalarOp;
-use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Sub};
+use std::ops::{Add, BitAnd, BitOr, BitXor, Div, Mul, Neg, Not, Rem, Shl, Shr, Sub};
 use std::panic::Location;
 
 macro_rules! binary {
@@ -53,6 +53,8 @@ logic! {
     BitAnd::bitand = And;
     BitOr::bitor = Or;
     BitXor::bitxor = Xor;
+    Shl::shl = Shl;
+    Shr::shr = Shr;
 }
 
 impl<'g> Neg for Tensor<'g> {

@@ -6,10 +6,13 @@
 
 pub mod attention;
 pub mod einsum;
+pub mod extreme;
+pub mod fourier;
 pub mod norm;
 pub mod pad;
 pub mod pool;
 pub mod positions;
+pub mod quantize;
 pub mod resize;
 pub mod sample;
 

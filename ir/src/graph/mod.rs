@@ -304,6 +304,14 @@ impl Graph {
         }
     }
 
+    /// Takes an input out of the graph that nothing uses.
+    pub(crate) fn remove_input(&mut self, n: NodeId) {
+        debug_assert!(self.g.edges_directed(n, Direction::Outgoing).next().is_none(), "an input in use");
+        self.forget(n);
+        self.inputs.retain(|i| *i != n);
+        self.g.remove_node(n);
+    }
+
     /// Removes nodes that no output and no update needs. Inputs stay. Gives how many went.
     pub fn remove_dead(&mut self) -> usize {
         let mut live: rustc_hash::FxHashSet<NodeId> = self.inputs.iter().copied().collect();

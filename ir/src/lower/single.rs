@@ -8,6 +8,7 @@ use crate::graph::Operand;
 use crate::nest::build::{load, op2};
 use crate::nest::{AxisKind, Expr, Index, Space, Split};
 use crate::ops::Op;
+use crate::ops::cumulative::Cumulative;
 use crate::plan::CsrPart;
 use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::product;
@@ -17,6 +18,7 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
     let out = Operand::from(node);
     match &job.graph.node(node).op {
         Op::Reduce(r) => reduce(job, out, r.op, &r.axes),
+        Op::Cumulative(c) => cumulative(job, out, c),
         Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
         Op::Concat(c) => concat(job, out, c.axis),
         Op::IndexUpdate(u) => super::update::lower(job, out, u.op),
@@ -65,6 +67,40 @@ fn reduce(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Result<Lower
             Ok(())
         })?;
         cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
+    })?;
+    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+}
+
+/// One walk along the axis after the other, each by itself.
+fn cumulative(job: &Job, out: Operand, c: &Cumulative) -> Result<Lowered, LowerError> {
+    let mut cx = job.cx("");
+    let x = job.graph.node(out.node).operands[0];
+    let shape = job.graph.shape_of(out);
+    let dtype = cx.dtype(out);
+    let sum = match c.op {
+        ReduceOp::Sum | ReduceOp::Prod => sum_type(dtype),
+        ReduceOp::Max | ReduceOp::Min => dtype,
+    };
+    let acc = cx.k.buffer("acc", sum, 1, Space::Register);
+    let others: Vec<_> =
+        shape.iter().enumerate().filter(|(a, _)| *a != c.axis).map(|(_, d)| d.clone()).collect();
+    let end = cx.dim(&shape[c.axis]);
+    positions(&mut cx, &others, |cx, at| {
+        cx.k.fill(acc, c.op.identity(sum));
+        cx.loop_("a", (Index::Const(0), end.clone()), 1, AxisKind::Serial, |cx, i| {
+            let mut index = at.clone();
+            index.insert(c.axis, if c.reverse { end - 1 - i } else { i });
+            let e = cx.value(x, &index)?;
+            let e = as_type(e, dtype, sum);
+            if c.exclusive {
+                let e = cx.bind(sum, e);
+                cx.store(out, &index, as_type(load(acc, 0), sum, dtype))?;
+                cx.k.accumulate(c.op, acc, 0, e);
+                return Ok(());
+            }
+            cx.k.accumulate(c.op, acc, 0, e);
+            cx.store(out, &index, as_type(load(acc, 0), sum, dtype))
+        })
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }

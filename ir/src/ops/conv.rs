@@ -151,7 +151,7 @@ pub(super) fn check_filters(
     let fits = x.rank() == n + 2
         && w.rank() == n + 2
         && x.dtype == w.dtype
-        && x.dtype.is_float()
+        && x.dtype.is_real()
         && groups > 0
         && w.shape[2..].iter().zip(&window.kernel).all(|(a, k)| a.as_const() == Some(*k));
     if fits {

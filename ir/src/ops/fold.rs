@@ -102,7 +102,7 @@ pub(super) fn folded<'a>(
     let fits = lead
         .is_some_and(|lead| g.shape[lead..].iter().zip(&expected).all(|(a, b)| a.eq_proof(b) == Proof::True));
     match lead {
-        Some(lead) if fits && g.dtype != crate::dtype::DType::Bool => Ok((g, lead)),
+        Some(lead) if fits && g.dtype != crate::dtype::DType::Bool && !g.dtype.is_storage() => Ok((g, lead)),
         _ => Err(format!(
             "`{name}` onto {} takes numbers whose last axes are {}: positions of the window and what it sees; {}{} \
              found",

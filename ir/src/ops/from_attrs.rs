@@ -223,6 +223,12 @@ rows! {
         op: a.word("op", "`sum`, `prod`, `max` or `min`", ReduceOp::parse)?,
         axes: a.axes("axes")?,
     };
+    Cumulative = "cumulative" |a| cumulative::Cumulative {
+        op: a.word("op", "`sum`, `prod`, `max` or `min`", ReduceOp::parse)?,
+        axis: a.count("axis")?,
+        exclusive: a.flag("exclusive")?,
+        reverse: a.flag("reverse")?,
+    };
     Matmul = "matmul" |a| {
         let [transpose_a, transpose_b] = a.take("transpose", "two of 0 and 1", |a| {
             let flags: Option<Vec<bool>> = ints_of(a)?.into_iter().map(truth).collect();

@@ -6,6 +6,7 @@ use crate::dim::Dim;
 use crate::types::shape_text;
 
 /// `[.., m, k] x [.., k, n] -> [.., m, n]`, either operand transposed on request; leading axes are equal.
+/// Products and sums of integers wrap; those of narrow ones are taken in a wider type after a cast.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Matmul {
     /// The first operand is `[.., k, m]`.
@@ -29,9 +30,9 @@ impl OpDef for Matmul {
         if a.rank() < 2 || a.rank() != b.rank() {
             return Err(format!("`matmul` takes two operands of one rank, at least 2; {} found", text()));
         }
-        if a.dtype != b.dtype || !a.dtype.is_real() {
+        if a.dtype != b.dtype || !(a.dtype.is_real() || a.dtype.is_int()) {
             return Err(format!(
-                "`matmul` takes operands of one float type, {} found; insert a cast",
+                "`matmul` takes operands of one float or integer type, {} found; insert a cast",
                 text()
             ));
         }
@@ -71,22 +72,28 @@ impl OpDef for Matmul {
         let leading = &a.shape()[..a.shape().len() - 2];
         let batches: usize = leading.iter().product();
         let (av, bv) = (a.to_f64(), b.to_f64());
-        let mut sums = vec![0.0; batches * m * n];
+        let ints = |x: &Array| -> Vec<i64> { (0..x.len()).map(|i| x.get(i).as_i64()).collect() };
+        let (ai, bi) = if a.dtype().is_int() { (ints(a), ints(b)) } else { (vec![], vec![]) };
+        let mut sums = values::Sums::zeros(a.dtype(), batches * m * n);
         for batch in 0..batches {
             for i in 0..m {
                 for j in 0..n {
-                    let mut sum = 0.0;
                     for l in 0..k {
-                        let ai = batch * m * k + if self.transpose_a { l * m + i } else { i * k + l };
-                        let bi = batch * k * n + if self.transpose_b { j * k + l } else { l * n + j };
-                        sum += av[ai] * bv[bi];
+                        let x = batch * m * k + if self.transpose_a { l * m + i } else { i * k + l };
+                        let y = batch * k * n + if self.transpose_b { j * k + l } else { l * n + j };
+                        let to = (batch * m + i) * n + j;
+                        match &mut sums {
+                            values::Sums::Float(_, sums) => sums[to] += av[x] * bv[y],
+                            values::Sums::Int(_, sums) => {
+                                sums[to] = sums[to].wrapping_add(ai[x].wrapping_mul(bi[y]));
+                            }
+                        }
                     }
-                    sums[(batch * m + i) * n + j] = sum;
                 }
             }
         }
         let shape: Vec<usize> = leading.iter().copied().chain([m, n]).collect();
-        Ok(vec![Value::Tensor(Array::from_f64(a.dtype(), &shape, &sums))])
+        Ok(vec![Value::Tensor(sums.array(&shape))])
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {

@@ -19,6 +19,7 @@ pub mod concat;
 pub mod conv;
 pub mod conv_transpose;
 pub mod csr_degree;
+pub mod cumulative;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
@@ -268,6 +269,7 @@ registry! {
     spread::Spread,
     fold::Fold,
     reduce::Reduce,
+    cumulative::Cumulative,
     matmul::Matmul,
     conv::Conv,
     conv_transpose::ConvTranspose,

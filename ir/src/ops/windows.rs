@@ -31,6 +31,22 @@ impl Window {
         Window { stride: all(1), dilation: all(1), before: all(0), after: all(0), kernel }
     }
 
+    /// The window with other strides, one an axis.
+    pub fn with_stride(self, stride: impl IntoIterator<Item = i64>) -> Window {
+        Window { stride: stride.into_iter().collect(), ..self }
+    }
+
+    /// The window with elements that are so far apart, one number an axis.
+    pub fn with_dilation(self, dilation: impl IntoIterator<Item = i64>) -> Window {
+        Window { dilation: dilation.into_iter().collect(), ..self }
+    }
+
+    /// The window with so many constants at both ends of each axis.
+    pub fn with_pads(self, pads: impl IntoIterator<Item = i64>) -> Window {
+        let before: Extents = pads.into_iter().collect();
+        Window { after: before.clone(), before, ..self }
+    }
+
     /// How many axes it moves along.
     pub fn axes(&self) -> usize {
         self.kernel.len()

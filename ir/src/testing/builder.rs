@@ -16,7 +16,7 @@ use crate::ops::Op;
 use crate::ops::elementwise::Elementwise;
 use crate::ops::input::Input;
 use crate::philox::Stream;
-use crate::scalar::ScalarOp;
+use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::{CsrType, Shape, TensorType, Type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -429,6 +429,7 @@ fn keeps_bits(op: &Op) -> bool {
         | Op::RowSparseParts(_)
         | Op::Sort(_)
         | Op::TopK(_) => true,
+        Op::Cumulative(c) => matches!(c.op, ReduceOp::Max | ReduceOp::Min),
         _ => false,
     }
 }

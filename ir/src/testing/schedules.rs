@@ -19,7 +19,11 @@ fn other(usual: &Schedule, draw: &mut impl FnMut(u32) -> u64) -> Schedule {
     let mut s = *usual;
     s.lanes = usual.lanes.map(|_| if usual.form == Form::Library { 4 << draw(3) } else { 1 << draw(6) });
     s.tile = usual.tile.map(|_| 1 + draw(8));
-    s.chunk = usual.chunk.map(|_| s.tile.unwrap_or(1) * (1 + draw(20)));
+    s.chunk = usual.chunk.map(|usual| {
+        // The usual one makes at most 64 chunks of all rows; 64 times as many are allowed.
+        let tile = s.tile.unwrap_or(1);
+        tile * (1 + draw(20)).max(usual.div_ceil(64).div_ceil(tile))
+    });
     s.panel = usual.panel.map(|_| 1 + draw(4));
     s.columns = usual.columns.map(|_| 1 + draw(16));
     s.prefetch = usual.prefetch.map(|_| draw(40));

@@ -11,6 +11,7 @@ use crate::ops::concat::Concat;
 use crate::ops::conv::Conv;
 use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::csr_degree::CsrDegree;
+use crate::ops::cumulative::Cumulative;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
 use crate::ops::fold::Fold;
@@ -70,6 +71,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("fold", fold),
     ("reduce", reduce),
     ("reduce", reduce),
+    ("cumulative", cumulative),
     ("matmul", matmul),
     ("conv", conv),
     ("conv_transpose", conv_transpose),
@@ -451,7 +453,43 @@ fn reduce(b: &mut Builder<'_>) -> Option<()> {
     Some(())
 }
 
+fn cumulative(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(1);
+    let rank = shape_of(b, &x).len();
+    let dtype = b.graph.dtype_of(x.o);
+    let op = match dtype {
+        DType::Bool => b.one_of(&[ReduceOp::Max, ReduceOp::Min]),
+        // Which element an extreme comes from must not hang on a rounding error.
+        _ if dtype.is_float() && !x.exact => b.one_of(&[ReduceOp::Sum, ReduceOp::Prod]),
+        _ => b.one_of(&ReduceOp::ALL),
+    };
+    // An extreme of nothing is an infinity.
+    let ends = dtype.is_float() && matches!(op, ReduceOp::Max | ReduceOp::Min);
+    let exclusive = !ends && b.one_in(2);
+    let (axis, reverse) = (b.below(rank), b.one_in(2));
+    b.add(Cumulative { op, axis, exclusive, reverse }, &[&x])?;
+    Some(())
+}
+
+/// A product of integers, which wraps.
+fn integer_matmul(b: &mut Builder<'_>) -> Option<()> {
+    let dtype = b.one_of(&[DType::I32, DType::I32, DType::I64, DType::U8]);
+    let (transpose_a, transpose_b) = (b.one_in(2), b.one_in(2));
+    let [m, k, n] = [b.dim(), b.dim(), b.dim()];
+    let sides = |turned: bool, rows: &Dim, cols: &Dim| {
+        let (a, z) = if turned { (cols, rows) } else { (rows, cols) };
+        Shape::from_iter([a.clone(), z.clone()])
+    };
+    let x = b.value(dtype, sides(transpose_a, &m, &k));
+    let y = b.value(dtype, sides(transpose_b, &k, &n));
+    b.add(Matmul { transpose_a, transpose_b }, &[&x, &y])?;
+    Some(())
+}
+
 fn matmul(b: &mut Builder<'_>) -> Option<()> {
+    if b.one_in(4) {
+        return integer_matmul(b);
+    }
     let x = b.floats(2);
     let (transpose_a, transpose_b) = (b.one_in(2), b.one_in(2));
     let mut shape = shape_of(b, &x);

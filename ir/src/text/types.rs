@@ -121,6 +121,10 @@ impl Symbols {
             Piece::Sign("-") if matches!(c.peek_at(1), Piece::Number(_)) => {
                 Ok(Dim::constant(c.int("a size")?))
             }
+            Piece::Sign("-") if depth <= DEPTH => {
+                c.next();
+                Ok(&Dim::constant(0) - &self.factor(c, depth + 1)?)
+            }
             Piece::Sign("(") => {
                 c.next();
                 let d = self.sum(c, depth + 1)?;

@@ -452,3 +452,47 @@ fn equations_name_axes() {
         assert_eq!(refused.is_err(), wrong != "ij", "{wrong}");
     }
 }
+
+#[test]
+fn signals_are_transformed() {
+    // One product, two and three factors, a prime beside factors.
+    for n in [1usize, 5, 36, 74, 66 * 33] {
+        let mut m = Made::new();
+        let x = m.numbers(&[2, n, 2]);
+        let xs = m.value(x).to_f64();
+        let y = m.g.fft(x, 1, false).unwrap();
+        let found = m.value(y).to_f64();
+        for (row, k) in [(0, 0), (0, n / 2), (1, n - 1), (1, n / 3)] {
+            let (mut re, mut im) = (0.0, 0.0);
+            for j in 0..n {
+                let angle = -std::f64::consts::TAU * (j * k % n) as f64 / n as f64;
+                let (a, b) = (xs[(row * n + j) * 2], xs[(row * n + j) * 2 + 1]);
+                re += a * angle.cos() - b * angle.sin();
+                im += a * angle.sin() + b * angle.cos();
+            }
+            let at = (row * n + k) * 2;
+            assert!((found[at] - re).abs() < 1e-9 && (found[at + 1] - im).abs() < 1e-9, "{n} {k}");
+        }
+        let back = m.g.fft(y, 1, true).unwrap();
+        m.is(back, &[2, n, 2], &xs);
+        let real = m.numbers(&[n, 2]);
+        let rs = m.value(real).to_f64();
+        let half = m.g.rfft(real, 0).unwrap();
+        let back = m.g.irfft(half, 0, n as i64).unwrap();
+        m.is(back, &[n, 2], &rs);
+        let cosines = m.g.dct(real, 0, false).unwrap();
+        let found = m.value(cosines).to_f64();
+        for k in [0, n / 2, n - 1] {
+            let angle = |j: usize| std::f64::consts::PI * ((2 * j + 1) * k) as f64 / (2 * n) as f64;
+            let expected: f64 = (0..n).map(|j| 2.0 * rs[j * 2] * angle(j).cos()).sum();
+            assert!((found[k * 2] - expected).abs() < 1e-8, "{n} {k}: {} {expected}", found[k * 2]);
+        }
+        let back = m.g.dct(cosines, 0, true).unwrap();
+        m.is(back, &[n, 2], &rs);
+    }
+    let mut m = Made::new();
+    let x = m.numbers(&[5]);
+    let y = m.g.rfft(x, 0).unwrap();
+    m.slopes(y);
+    assert!(m.g.fft(x, 0, false).is_err());
+}

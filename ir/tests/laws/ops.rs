@@ -6,7 +6,7 @@ use latentc_ir::array::{Array, CsrArray, Value};
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
-use latentc_ir::grad::gradients;
+use latentc_ir::grad::{gradients, jvp};
 use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
@@ -14,6 +14,7 @@ use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::conv::Conv;
 use latentc_ir::ops::conv_transpose::ConvTranspose;
 use latentc_ir::ops::csr_degree::CsrDegree;
+use latentc_ir::ops::cumulative::Cumulative;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::fill::Fill;
@@ -212,15 +213,37 @@ fn cases() -> Vec<Case> {
             case(Reduce { op, axes: Axes::from_slice(axes) }.into(), vec![numbers(&[2, 3, 2], 1)]);
         }
     }
+    for op in ReduceOp::ALL {
+        for (axis, exclusive, reverse) in
+            [(0, false, false), (1, true, false), (1, false, true), (2, true, true)]
+        {
+            // Nothing is what an exclusive extreme begins with, so its results are no floats to differentiate.
+            if exclusive && matches!(op, ReduceOp::Max | ReduceOp::Min) {
+                let all: Vec<i32> = (0..12).map(|i| i * 7 % 12).collect();
+                case(Cumulative { op, axis, exclusive, reverse }.into(), vec![ints(&[2, 3, 2], &all)]);
+                continue;
+            }
+            case(Cumulative { op, axis, exclusive, reverse }.into(), vec![numbers(&[2, 4, 2], 1)]);
+        }
+    }
     let mut with_zeros =
         Array::from_f64(DType::F64, &[3, 3], &[0.0, 2.0, -3.0, 0.0, 0.0, 5.0, 1.5, 2.5, -0.5]);
     with_zeros.set(1, Literal::float(DType::F64, 2.0));
+    for (exclusive, reverse) in [(false, false), (true, true)] {
+        let op = Cumulative { op: ReduceOp::Prod, axis: 1, exclusive, reverse };
+        case(op.into(), vec![Value::Tensor(with_zeros.clone())]);
+    }
     case(Reduce { op: ReduceOp::Prod, axes: Axes::from_slice(&[1]) }.into(), vec![Value::Tensor(with_zeros)]);
     for (transpose_a, transpose_b) in [(false, false), (false, true), (true, false), (true, true)] {
         let a = if transpose_a { [2, 4, 3] } else { [2, 3, 4] };
         let b = if transpose_b { [2, 5, 4] } else { [2, 4, 5] };
         case(Matmul { transpose_a, transpose_b }.into(), vec![numbers(&a, 1), numbers(&b, 2)]);
         case(Matmul { transpose_a, transpose_b }.into(), vec![numbers(&a[1..], 1), numbers(&b[1..], 2)]);
+        let bytes = |shape: &[usize], by: i32| {
+            let all: Vec<i8> = (0..shape.iter().product::<usize>() as i32).map(|i| (i * by) as i8).collect();
+            ints(shape, &all)
+        };
+        case(Matmul { transpose_a, transpose_b }.into(), vec![bytes(&a, 37), bytes(&b, 91)]);
     }
     case(GatherRows.into(), vec![numbers(&[5, 2], 1), ids(7, 5, 1)]);
     case(GatherRows.into(), vec![numbers(&[5], 1), ids(6, 5, 2).reshaped(&[2, 3])]);
@@ -421,11 +444,12 @@ fn number(op: &Op) -> usize {
         Op::Conv(_) => 36,
         Op::ConvTranspose(_) => 37,
         Op::Sort(_) => 38,
+        Op::Cumulative(_) => 39,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 39;
+pub const OPS: usize = 40;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {
@@ -478,8 +502,13 @@ fn gradients_have_gradients() {
         let (mut g, operands, mut inputs) = inputs_of(&case);
         let results = g.emit_all(case.op.clone(), &operands);
         let Some(first) = loss_of(&mut g, &results, &mut inputs) else { continue };
-        let zero_in_product = matches!(&case.op, Op::Reduce(r) if r.op == ReduceOp::Prod)
-            && matches!(&case.operands[0], Value::Tensor(a) if a.to_f64().contains(&0.0));
+        let product = match &case.op {
+            Op::Reduce(r) => r.op == ReduceOp::Prod,
+            Op::Cumulative(c) => c.op == ReduceOp::Prod,
+            _ => false,
+        };
+        let zero_in_product =
+            product && matches!(&case.operands[0], Value::Tensor(a) if a.to_f64().contains(&0.0));
         if has_no_derivative(&case.op) || zero_in_product {
             continue;
         }
@@ -502,6 +531,67 @@ fn gradients_have_gradients() {
         }
         if let Some(loss) = loss {
             check(&g, loss, &inputs, &tensor_names(&g, &operands), 1e-6);
+        }
+    }
+}
+
+/// The pushforward beside the slope along random tangents: it is the pullback of the pullback, so this is also a
+/// test of second derivatives of every op by itself.
+#[test]
+fn tangents_are_slopes() {
+    for case in cases() {
+        if has_no_derivative(&case.op) {
+            continue;
+        }
+        let (mut g, operands, mut inputs) = inputs_of(&case);
+        let results: Vec<Operand> =
+            g.emit_all(case.op.clone(), &operands).into_iter().filter(|r| is_float(&g, *r)).collect();
+        let results: Vec<Operand> = results.into_iter().map(|r| g.densify(r)).collect();
+        let forward = g.clone();
+        let mut along = vec![];
+        let mut tangents = vec![];
+        for (i, name) in tensor_names(&g, &operands).into_iter().enumerate() {
+            let x = Operand::from(g.input(name).expect("an input of this name"));
+            let at = inputs.iter().position(|(n, _)| n == name).expect("a value of this name");
+            let Value::Tensor(a) = &inputs[at].1 else { panic!("{name} is no tensor") };
+            let t = numbers(a.shape(), 70 + i as u32);
+            let input = Input { name: format!("t{i}"), kind: InputKind::Data, ty: type_of(&t) };
+            along.push((x, g.value(input, &[], Span::none()).expect("an input")));
+            inputs.push((format!("t{i}"), t.clone()));
+            tangents.push((at, t));
+        }
+        let known = g.inputs().len();
+        let found = jvp(&mut g, &results, &along).unwrap_or_else(|d| panic!("{:?}: {d}", case.op));
+        assert_eq!(g.inputs().len(), known, "no input is left behind");
+        for (result, tangent) in results.iter().zip(found) {
+            let tangent = tangent.unwrap_or_else(|| g.fill_like(*result, 0.0));
+            assert_eq!(g.type_of(tangent), g.type_of(*result), "{:?}", case.op);
+            g.outputs = vec![("t".to_owned(), tangent)];
+            let Value::Tensor(found) = &run(&g, &inputs).outputs[0].1 else { panic!("a tensor") };
+            let mut ends = vec![];
+            let h = 1e-5;
+            for side in [h, -h] {
+                let mut moved = inputs.clone();
+                for (at, t) in &tangents {
+                    let (Value::Tensor(x), Value::Tensor(t)) = (&inputs[*at].1, t) else { panic!("tensors") };
+                    let all: Vec<f64> =
+                        x.to_f64().iter().zip(t.to_f64()).map(|(x, t)| x + side * t).collect();
+                    moved[*at].1 = Value::Tensor(Array::from_f64(x.dtype(), x.shape(), &all));
+                }
+                let mut forward = forward.clone();
+                forward.outputs = vec![("y".to_owned(), *result)];
+                let Value::Tensor(y) = &run(&forward, &moved).outputs[0].1 else { panic!("a tensor") };
+                ends.push(y.to_f64());
+            }
+            for (i, found) in found.to_f64().into_iter().enumerate() {
+                let expected = (ends[0][i] - ends[1][i]) / (2.0 * h);
+                let near = (found - expected).abs() <= 1e-6 * (1.0 + expected.abs());
+                assert!(
+                    near,
+                    "element {i} of the tangent of {:?}: {found}, the slope is {expected}",
+                    case.op
+                );
+            }
         }
     }
 }

@@ -192,3 +192,21 @@ fn deep_sizes_are_refused() {
     let text = format!("graph t {{ data x: f32[{}1{}] }}", "(".repeat(100_000), ")".repeat(100_000));
     assert!(parse("t", &text).unwrap_err().message.contains("within each other"));
 }
+
+#[test]
+fn sizes_with_less_than_nothing_in_front_are_read_back() {
+    let n = Dim::symbol("n", 1, 9);
+    for (size, text) in [
+        (&Dim::from(20) - &n, "-n+20"),
+        (&Dim::from(20) - &(&n * &Dim::from(2)), "-2*n+20"),
+        (&n - &Dim::from(1), "n-1"),
+        (&Dim::from(9) - &(&n * &n), "-n*n+9"),
+    ] {
+        assert_eq!(size.to_string(), text);
+        let whole = format!("graph g {{\n  dim n: 1..=9\n  data x: f32[{text}]\n  output y = x\n}}\n");
+        let graph = parse("t.ir", &whole).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(graph.tensor(graph.outputs[0].1).shape[0], size, "{text}");
+    }
+    let many = format!("graph g {{\n  data x: f32[{}n]\n}}\n", "-".repeat(10_000));
+    assert!(parse("t.ir", &many).is_err());
+}

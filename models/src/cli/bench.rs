@@ -93,12 +93,17 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     }
     let mut sessions = vec![];
     for workload in chosen(&args.workload)? {
-        let (record, timing, session) = record(workload, args.threads, args.profile.is_on())
+        let (mut record, timing, session) = record(workload, args.threads, args.profile.is_on())
             .map_err(|source| CliError::Bench { workload: workload.name, source })?;
         let line =
             format!("{:<28} {:>10.3} ms {}", workload.name, timing.time * 1e3, rates(workload, timing.time));
         out.say(&line)?;
         if let Some(path) = &args.json {
+            if args.profile.is_on() {
+                let peaks = latentc::peaks::known(args.threads, &Options::default())?.peaks;
+                let table = latentc::Profile::new(&session.report(), Some(peaks));
+                record.insert("profile".to_owned(), table.json());
+            }
             keep(path, record)?;
         }
         sessions.push(session);

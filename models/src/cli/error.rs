@@ -73,7 +73,9 @@ pub enum CliError {
         what: String,
     },
     /// Neither a system nor a file.
-    #[error("`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir")]
+    #[error(
+        "`{name}` is neither a system nor a file; systems are: {valid}; files of programs end in .ir or .onnx"
+    )]
     NoProgram {
         /// What was asked for.
         name: String,
@@ -191,9 +193,6 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
-    /// A model that cannot be made ready to run.
-    #[error(transparent)]
-    Compile(latentc::CompileError),
     /// A run that was refused.
     #[error(transparent)]
     Session(latentc::RunError),

@@ -177,7 +177,12 @@ fn resume(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), C
     was.expect(&path, system.name, &was.meta.fingerprint)?;
     let was = was.meta;
     let origin = format!("{} (its configuration)", path.display());
-    let configured = (system.configure)(&args.sources(Sources::default().text(origin, was.config.clone()))?)?;
+    let mut kept = Sources::default().text(origin, was.config.clone());
+    // What was edited since counts, so that it is refused where it may not change.
+    if dir.config().exists() {
+        kept = kept.file(&dir.config())?;
+    }
+    let configured = (system.configure)(&args.sources(kept)?)?;
     let source = args.data.as_deref().map_or_else(|| was.data.clone(), data_source);
     let data = run_data(&was, Some(&source), out)?;
     let mut model = build(system, &configured, &data, machine, out)?;

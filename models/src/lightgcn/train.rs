@@ -47,15 +47,15 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         let schedule = Schedule {
-            epochs: 160,
-            eval_every: 10,
+            epochs: 300,
+            eval_every: 15,
             patience: 0,
             ks: vec![5, 10, 20, 50],
             batch: 8192,
             sampling: Sampling::Users,
             seed: 2020,
         };
-        Config { dim: 64, layers: 3, init: 0.1, lr: 1e-2, lr_halve_every: 40, reg: 1e-4, schedule }
+        Config { dim: 64, layers: 3, init: 0.1, lr: 1e-2, lr_halve_every: 75, reg: 1e-4, schedule }
     }
 }
 

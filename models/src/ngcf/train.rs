@@ -57,11 +57,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         let schedule = Schedule {
-            epochs: 100,
-            eval_every: 5,
-            patience: 5,
+            epochs: 120,
+            eval_every: 10,
+            patience: 0,
             ks: vec![5, 10, 20, 50],
-            batch: 1024,
+            batch: 8192,
             sampling: Sampling::DistinctUsers,
             seed: 2019,
         };
@@ -74,9 +74,9 @@ impl Default for Config {
             mf: false,
             message_dropout: 0.1,
             node_dropout: 0.0,
-            lr: 1e-4,
-            lr_halve_every: 0,
-            reg: 1e-5,
+            lr: 2e-3,
+            lr_halve_every: 40,
+            reg: 1e-3,
             schedule,
         }
     }

@@ -118,6 +118,35 @@ fn a_system_is_explained_with_its_lines() {
     assert!(place.read("step.dot").starts_with(b"digraph"));
 }
 
+/// A field of a message: bytes or a message; a small number.
+fn part(field: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[field << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+fn number(field: u8, value: u8) -> Vec<u8> {
+    vec![field << 3, value]
+}
+
+#[test]
+fn a_model_of_another_maker_is_explained() {
+    let place = Place::new();
+    // y = op(x) of three floats.
+    let model = |op: &str| {
+        let dims = part(2, &part(1, &number(1, 3)));
+        let ty = part(2, &part(1, &[number(1, 1), dims].concat()));
+        let value = |name: &str| [part(1, name.as_bytes()), ty.clone()].concat();
+        let node = [part(1, b"x"), part(2, b"y"), part(4, op.as_bytes())].concat();
+        let graph = [part(1, &node), part(2, b"g"), part(11, &value("x")), part(12, &value("y"))].concat();
+        [number(1, 8), part(7, &graph), part(8, &number(2, 13))].concat()
+    };
+    place.write("relu.onnx", model("Relu"));
+    let text = place.run("explain relu.onnx").ok();
+    assert!(text.contains("relu.onnx: program `g`") && text.contains("relu"), "{text}");
+    place.write("other.onnx", model("Rumpelstiltskin"));
+    let e = place.run("explain other.onnx");
+    assert!(e.code != Some(0) && e.err.contains("Rumpelstiltskin"), "{}", e.err);
+}
+
 #[test]
 fn schedules_are_decided_by_name() {
     let place = place();
@@ -291,6 +320,23 @@ fn the_page_shows_a_region_and_asks_nobody() {
             "{tab}: {words}"
         );
     }
+    // What a hand does: a click on a box, words in the search, a click on the head of a table.
+    let after = |name: &str, hash: &str, act: &str| {
+        place.write(name, page.replace("</body>", &format!("<script>{act}</script></body>")));
+        let shown = opened(&browser, &place.path(name), hash);
+        shown.split_once("id=\"data\"").unwrap().0.to_owned()
+    };
+    let click = "document.querySelector('[data-box=\"1\"]').dispatchEvent(new MouseEvent('click', { bubbles: true }))";
+    assert!(after("click.html", "", click).contains("Region 1: k1_spmm"));
+    let find = "const i = document.querySelector('input'); i.focus(); i.value = 'tanh'; \
+                i.dispatchEvent(new Event('input')); \
+                document.querySelector('.found a').click()";
+    assert!(after("find.html", "", find).contains("Region 0: k0_spmm"));
+    let sort = "document.querySelectorAll('th')[1].click()";
+    assert!(after("sort.html", "#tab=kernels", sort).contains("sorted"));
+    let dark = "document.querySelector('.theme').click()";
+    let themes = [after("light.html", "#theme=light", ""), after("dark.html", "#theme=light", dark)];
+    assert!(themes[0].contains("data-theme=\"light\"") && themes[1].contains("data-theme=\"dark\""));
     let ops = opened(&browser, &file, "#graph=before&find=tanh");
     assert!(ops.contains("%1 = tanh(%0)") && ops.contains("class=\"box dim\""), "{ops}");
 }

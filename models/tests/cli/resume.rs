@@ -84,6 +84,11 @@ fn a_run_goes_on_where_it_was_made_only() {
     place.train("--epochs 1 --out run").ok();
     let e = place.run("train lightgcn --resume --out run --device interp --set lr=0.5").error();
     assert!(e.contains("run/last.safetensors: made with `lr = 0.01`, now `lr = 0.5`"), "{e}");
+    let edited = String::from_utf8(place.read("run/config.toml")).unwrap();
+    place.write("run/config.toml", edited.replace("lr = 0.01", "lr = 0.25"));
+    let e = place.run("train lightgcn --resume --out run --device interp").error();
+    assert!(e.contains("made with `lr = 0.01`, now `lr = 0.25`"), "{e}");
+    place.write("run/config.toml", edited);
     let e = place.run("train ngcf --resume --out run --device interp").error();
     assert!(e.contains("the system is `lightgcn`, expected `ngcf`"), "{e}");
     let e = place.run("train lightgcn --resume --device interp").error();

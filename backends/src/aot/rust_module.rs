@@ -361,8 +361,8 @@ fn run_function(t: &mut String, s: &Signature, weights: &Weights, name: &str) {
     let _ = write!(
         t,
         "
-        /// Checks, then runs. The longer a slice than its sizes say or the shorter, an id or a pattern out of
-        /// range: an error says which, and nothing has changed.
+        /// Checks, then runs. A slice of another length than its sizes say, an id or a pattern out of range: an
+        /// error says which, and nothing has changed.
         pub fn run(&mut self, dims: {name}Dims",
     );
     for g in groups(s, weights) {

@@ -98,7 +98,8 @@ pub fn read_npy(reader: impl Read, expected: Option<DType>) -> Result<Array, Str
     let (mut reader, dtype, big, shape, order) = header(reader, expected)?;
     let count = shape.iter().try_fold(1usize, |n, s| n.checked_mul(*s));
     let bytes = count.and_then(|n| n.checked_mul(dtype.size())).filter(|b| *b < 1 << 46);
-    let bytes = bytes.ok_or_else(|| format!("its sizes are {shape:?}, which is more than an array may have"))?;
+    let bytes =
+        bytes.ok_or_else(|| format!("its sizes are {shape:?}, which is more than an array may have"))?;
     let mut data = vec![];
     reader.by_ref().take(bytes as u64 + 1).read_to_end(&mut data).map_err(|e| e.to_string())?;
     if data.len() != bytes {
@@ -260,7 +261,8 @@ pub fn write_npy(mut to: impl Write, array: &Array) -> io::Result<()> {
 /// Magic, version 1.0 and the header, which ends at a multiple of 64 bytes.
 fn dictionary(code: &npyz::TypeStr, sizes: &[u64]) -> Vec<u8> {
     let list: String = sizes.iter().map(|n| format!("{n}, ")).collect();
-    let list = if sizes.len() == 1 { list.trim_end().to_owned() } else { list.trim_end_matches(", ").to_owned() };
+    let list =
+        if sizes.len() == 1 { list.trim_end().to_owned() } else { list.trim_end_matches(", ").to_owned() };
     let mut text = format!("{{'descr': '{code}', 'fortran_order': False, 'shape': ({list}), }}");
     let pad = 63 - (10 + text.len()) % 64;
     text.push_str(&" ".repeat(pad));

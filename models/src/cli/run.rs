@@ -85,7 +85,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     let import = began.elapsed().as_secs_f64();
     if !program.specialised.is_empty() {
         let names = program.specialised.join(", ");
-        out.note(&format!("note: the program is one for the given values of {names}, which decide shapes or branches"));
+        out.note(&format!(
+            "note: the program is one for the given values of {names}, which decide shapes or branches"
+        ));
     }
     let first = execute(&program, &arrays, args.device, args.threads)?;
     let mut difference = None;
@@ -151,13 +153,18 @@ fn values(
         let Some(data) = data else {
             let all: Vec<&str> = model.inputs().collect();
             let found = arrays.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let given = if found.is_empty() { "nothing is given".to_owned() } else { format!("{found} given") };
-            return Err(wrong(format!("no array for input `{name}`; the model takes {}, {given}", all.join(", "))));
+            let given =
+                if found.is_empty() { "nothing is given".to_owned() } else { format!("{found} given") };
+            return Err(wrong(format!(
+                "no array for input `{name}`; the model takes {}, {given}",
+                all.join(", ")
+            )));
         };
         used.push(name);
         values.insert(name.to_owned(), data);
     }
-    let known = |n: &str| used.iter().any(|u| n == *u || n.strip_prefix(u).is_some_and(|r| r.starts_with('.')));
+    let known =
+        |n: &str| used.iter().any(|u| n == *u || n.strip_prefix(u).is_some_and(|r| r.starts_with('.')));
     match arrays.keys().find(|n| !known(n)) {
         None => Ok(values),
         Some(name) => {

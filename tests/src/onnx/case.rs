@@ -23,7 +23,8 @@ pub enum On {
 
 /// The name of a case: its folder and the folder of that.
 pub fn name(path: &Path) -> String {
-    let part = |p: Option<&Path>| p.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+    let part =
+        |p: Option<&Path>| p.and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
     format!("{}/{}", part(path.parent()), part(Some(path)))
 }
 
@@ -166,21 +167,17 @@ fn execute(program: &Imported, given: &Given, device: On) -> Result<Vec<(String,
         .collect()
 }
 
-fn same<'a>(
-    expected: &Data,
-    found: &Out,
-    array: &dyn Fn(&str) -> Option<&'a Array>,
-) -> Result<(), String> {
+fn same<'a>(expected: &Data, found: &Out, array: &dyn Fn(&str) -> Option<&'a Array>) -> Result<(), String> {
     match (expected, found) {
         (Data::Tensor(e), Out::Tensor(port)) => {
             let f = array(&port.name).ok_or("the program does not give it")?;
             close(e, f)
         }
-        (Data::Seq(e), Out::Seq(f)) if e.len() == f.len() => {
-            e.iter().zip(f).enumerate().try_for_each(|(i, (e, f))| {
-                same(e, f, array).map_err(|why| format!("element {i}: {why}"))
-            })
-        }
+        (Data::Seq(e), Out::Seq(f)) if e.len() == f.len() => e
+            .iter()
+            .zip(f)
+            .enumerate()
+            .try_for_each(|(i, (e, f))| same(e, f, array).map_err(|why| format!("element {i}: {why}"))),
         (Data::Seq(e), Out::Seq(f)) => Err(format!("{} elements expected, {} found", e.len(), f.len())),
         (Data::Opt(None), Out::Opt(None)) => Ok(()),
         (Data::Opt(Some(e)), Out::Opt(Some(f))) => same(e, f, array),
@@ -201,7 +198,8 @@ fn close(expected: &Array, found: &Array) -> Result<(), String> {
             found.shape()
         ));
     }
-    let near = |e: f64, f: f64| e == f || (e.is_nan() && f.is_nan()) || (f - e).abs() <= ATOL + RTOL * e.abs();
+    let near =
+        |e: f64, f: f64| e == f || (e.is_nan() && f.is_nan()) || (f - e).abs() <= ATOL + RTOL * e.abs();
     let wrong: Vec<usize> = (0..expected.len())
         .filter(|i| {
             let (e, f) = (expected.get(*i), found.get(*i));

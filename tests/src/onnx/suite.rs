@@ -48,8 +48,19 @@ fn download(root: &Path) -> Result<(), String> {
     }
     let requirement = format!("onnx=={VERSION}");
     let arguments = [
-        "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:", "--python-version", "3.11",
-        "--platform", "manylinux_2_27_x86_64", "--platform", "manylinux_2_28_x86_64", "--dest",
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        "3.11",
+        "--platform",
+        "manylinux_2_27_x86_64",
+        "--platform",
+        "manylinux_2_28_x86_64",
+        "--dest",
     ];
     let out = Command::new("python3").args(arguments).arg(root).arg(requirement).output();
     let out = out.map_err(|e| format!("python3: {e}"))?;

@@ -148,7 +148,8 @@ fn data_in_other_files_stay_in_the_folder() {
             let t = &mut g.initializer[0];
             t.float_data.clear();
             t.data_location = 1;
-            let entry = |(k, v): &(&str, &str)| StringStringEntryProto { key: (*k).into(), value: (*v).into() };
+            let entry =
+                |(k, v): &(&str, &str)| StringStringEntryProto { key: (*k).into(), value: (*v).into() };
             t.external_data = entries.iter().map(entry).collect();
         })
     };
@@ -189,7 +190,8 @@ fn loops_and_depth_have_bounds() {
         ..GraphProto::default()
     };
     let mut repeat = node("Loop", &["m", ""], &[]);
-    repeat.attribute = vec![AttributeProto { name: "body".into(), r#type: 5, g: Some(body), ..Default::default() }];
+    repeat.attribute =
+        vec![AttributeProto { name: "body".into(), r#type: 5, g: Some(body), ..Default::default() }];
     let endless = changed(|g| {
         g.initializer.push(TensorProto {
             name: "m".into(),
@@ -229,7 +231,8 @@ fn arrays_come_back() {
             arrays.push(a);
         }
     }
-    let read = npz_from(Cursor::new(npz(&[("a", arrays[2].clone())])), Path::new("a.npz"), &|_| None).unwrap();
+    let read =
+        npz_from(Cursor::new(npz(&[("a", arrays[2].clone())])), Path::new("a.npz"), &|_| None).unwrap();
     assert_eq!(read["a"], arrays[2]);
 }
 
@@ -242,7 +245,9 @@ fn arrays_that_lie() {
         bytes.extend([0; 8]);
         read_npy(bytes.as_slice(), None).unwrap_err()
     };
-    let with = |descr: &str, shape: &str| format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let with = |descr: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n")
+    };
     assert!(header(&with("<f8", "(1099511627776,)")).contains("fewer found"));
     assert!(header(&with("<f8", "(1099511627776, 1099511627776)")).contains("more than an array may have"));
     assert!(header(&with("<c16", "(1,)")).contains("no element type"));

@@ -12,8 +12,8 @@ use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::index::Index;
-use latentc_ir::ops::iota::Iota;
 use latentc_ir::ops::input::Input;
+use latentc_ir::ops::iota::Iota;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::permute::Permute;
@@ -85,7 +85,12 @@ impl Cx {
             bytes = bytes.saturating_mul(d.upper().max(0));
         }
         if bytes > LARGEST {
-            return Err(format!("its result is {}{}, which is larger than a value may be", t.dtype, shape_text(&t.shape)).into());
+            return Err(format!(
+                "its result is {}{}, which is larger than a value may be",
+                t.dtype,
+                shape_text(&t.shape)
+            )
+            .into());
         }
         Ok(())
     }
@@ -108,22 +113,34 @@ impl Cx {
     /// The size of an axis.
     pub fn dim(&self, x: Operand, axis: usize) -> R<Dim> {
         let t = self.graph.tensor(x);
-        t.shape.get(axis).cloned().ok_or_else(|| format!("axis {axis} of a tensor of {} axes", t.rank()).into())
+        t.shape
+            .get(axis)
+            .cloned()
+            .ok_or_else(|| format!("axis {axis} of a tensor of {} axes", t.rank()).into())
     }
 
     /// The sizes as numbers.
     pub fn sizes(&self, x: Operand) -> R<Vec<usize>> {
         let shape = self.shape(x);
-        shape.iter().map(|d| d.as_const().and_then(|n| usize::try_from(n).ok())).collect::<Option<_>>().ok_or_else(|| {
-            Fault::Unsupported(format!("sizes {} that are not known when the model is imported", shape_text(&shape)))
-        })
+        shape
+            .iter()
+            .map(|d| d.as_const().and_then(|n| usize::try_from(n).ok()))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                Fault::Unsupported(format!(
+                    "sizes {} that are not known when the model is imported",
+                    shape_text(&shape)
+                ))
+            })
     }
 
     /// The size of an axis as a number.
     pub fn size(&self, x: Operand, axis: usize) -> R<usize> {
         let d = self.dim(x, axis)?;
         d.as_const().and_then(|n| usize::try_from(n).ok()).ok_or_else(|| {
-            Fault::Unsupported(format!("axis {axis} of size {d}, which is not known when the model is imported"))
+            Fault::Unsupported(format!(
+                "axis {axis} of size {d}, which is not known when the model is imported"
+            ))
         })
     }
 
@@ -292,7 +309,9 @@ impl Cx {
                 kept.push(d.clone());
                 axes.push(lead + i);
             } else if d.as_const() != Some(1) {
-                return Err(format!("{} does not broadcast to {}", shape_text(&from), shape_text(shape)).into());
+                return Err(
+                    format!("{} does not broadcast to {}", shape_text(&from), shape_text(shape)).into()
+                );
             }
         }
         let x = self.reshape(x, kept)?;

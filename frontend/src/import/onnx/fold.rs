@@ -29,11 +29,13 @@ impl Cx {
             }
             for ty in &node.types {
                 let Type::Tensor(t) = ty else { return Err("a value of another kind than a tensor".into()) };
-                let bytes = t.shape.iter().try_fold(t.dtype.size() as i64, |n, d| n.checked_mul(d.as_const()?));
+                let bytes =
+                    t.shape.iter().try_fold(t.dtype.size() as i64, |n, d| n.checked_mul(d.as_const()?));
                 match bytes {
                     None => {
                         return Err(Fault::Unsupported(
-                            "a value that depends on sizes which are not known when the model is imported".to_owned(),
+                            "a value that depends on sizes which are not known when the model is imported"
+                                .to_owned(),
                         ));
                     }
                     Some(n) if n > LARGEST => {
@@ -95,7 +97,6 @@ impl Cx {
     pub fn known_bool(&mut self, x: Operand) -> R<bool> {
         Ok(self.known_int(x)? != 0)
     }
-
 
     /// A list of sizes: numbers that are known, or expressions of the sizes of the run.
     pub fn known_dims(&mut self, x: Operand) -> R<Vec<Dim>> {

@@ -5,7 +5,9 @@ use super::elem::Elem;
 use super::error::{Fault, ImportError, Unsupported, note};
 use super::model::{Model, node_place};
 use super::node::{Node, T, Val};
-use super::proto::{GraphProto, NodeProto, TensorProto, TypeProto, TypeValue, ValueInfoProto, DimensionValue};
+use super::proto::{
+    DimensionValue, GraphProto, NodeProto, TensorProto, TypeProto, TypeValue, ValueInfoProto,
+};
 use super::tensor::{self, TensorError};
 use super::{Data, Given, Imported, Out, Port, registry};
 use latentc_ir::array::Array;
@@ -75,7 +77,13 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
             im.cx.graph.remove_dead();
             let Importer { cx, inputs, .. } = im;
             let store = cx.params.into_iter().filter(|(name, _)| cx.graph.input(name).is_some()).collect();
-            Ok(Imported { graph: cx.graph, store, inputs, outputs, specialised: cx.used.into_iter().collect() })
+            Ok(Imported {
+                graph: cx.graph,
+                store,
+                inputs,
+                outputs,
+                specialised: cx.used.into_iter().collect(),
+            })
         }
         Ok(_) => Err(ImportError::Unsupported { file: model.file.clone(), list: im.list }),
         Err(fault) => Err(im.error(fault)),
@@ -147,7 +155,10 @@ impl<'m> Importer<'m> {
                 if let Some(a) = array {
                     let fits = a.dtype() == dtype
                         && a.shape().len() == shape.len()
-                        && shape.iter().zip(a.shape()).all(|(d, n)| d.as_const().is_none_or(|d| d == *n as i64));
+                        && shape
+                            .iter()
+                            .zip(a.shape())
+                            .all(|(d, n)| d.as_const().is_none_or(|d| d == *n as i64));
                     if !fits {
                         let sizes = latentc_ir::types::shape_text(&shape);
                         return Err(format!(
@@ -180,8 +191,12 @@ impl<'m> Importer<'m> {
                 let ty = s.elem_type.as_ref().ok_or("it has no type")?;
                 Ok(Val::Opt(Some(Box::new(self.declare(name, ty, Some(d))?))))
             }
-            (Some(TypeValue::Sequence(_) | TypeValue::Optional(_)), None) => Err(Fault::Needs(name.to_owned())),
-            (Some(TypeValue::Sequence(_)), Some(_)) => Err("it is a sequence, another kind of value is given".into()),
+            (Some(TypeValue::Sequence(_) | TypeValue::Optional(_)), None) => {
+                Err(Fault::Needs(name.to_owned()))
+            }
+            (Some(TypeValue::Sequence(_)), Some(_)) => {
+                Err("it is a sequence, another kind of value is given".into())
+            }
             _ => Err(Fault::Unsupported("a map or a sparse tensor as input".to_owned())),
         }
     }
@@ -189,7 +204,9 @@ impl<'m> Importer<'m> {
     /// A size of an input: a number, or a symbol with the range that was asked for.
     fn declared_size(&mut self, input: &str, axis: usize, value: Option<&DimensionValue>) -> R<Dim> {
         let name = match value {
-            Some(DimensionValue::Value(n)) if *n < 0 => return Err(format!("axis {axis} has size {n}").into()),
+            Some(DimensionValue::Value(n)) if *n < 0 => {
+                return Err(format!("axis {axis} has size {n}").into());
+            }
             Some(DimensionValue::Value(n)) => return Ok(Dim::constant(*n)),
             Some(DimensionValue::Param(p)) if !p.is_empty() => p.clone(),
             _ => format!("{input}.{axis}"),
@@ -241,7 +258,9 @@ impl<'m> Importer<'m> {
             return Ok(());
         }
         match self.scopes.last_mut() {
-            Some(scope) if scope.contains_key(name) => Err(format!("the name `{name}` is given twice").into()),
+            Some(scope) if scope.contains_key(name) => {
+                Err(format!("the name `{name}` is given twice").into())
+            }
             Some(scope) => {
                 scope.insert(name.to_owned(), val);
                 Ok(())
@@ -302,13 +321,19 @@ impl<'m> Importer<'m> {
         }
         let opsets = self.opsets.last();
         let version = opsets.and_then(|o| o.get(proto.domain.as_str())).copied();
-        let version = version.ok_or_else(|| format!("no operator set of the domain {:?} is imported", proto.domain))?;
+        let version =
+            version.ok_or_else(|| format!("no operator set of the domain {:?} is imported", proto.domain))?;
         let row = registry::find(&proto.domain, &proto.op_type, version).map_err(Fault::Unsupported)?;
         (row.write)(self, &Node { proto, version, ins })
     }
 
     /// Writes the nodes of a function of the model.
-    fn call(&mut self, f: &'m super::proto::FunctionProto, call: &NodeProto, ins: Vec<Option<Val>>) -> R<Vec<Val>> {
+    fn call(
+        &mut self,
+        f: &'m super::proto::FunctionProto,
+        call: &NodeProto,
+        ins: Vec<Option<Val>>,
+    ) -> R<Vec<Val>> {
         if self.opsets.len() > DEEPEST {
             return Err(format!("functions call each other {DEEPEST} deep").into());
         }
@@ -326,12 +351,15 @@ impl<'m> Importer<'m> {
         if let (Some(v), None) = (self.model.opsets.get(""), versions.get("")) {
             versions.insert(String::new(), *v);
         }
-        let nodes: Vec<NodeProto> = f.node.iter().map(|n| super::model::with_attributes(n, f, call, &scope)).collect();
+        let nodes: Vec<NodeProto> =
+            f.node.iter().map(|n| super::model::with_attributes(n, f, call, &scope)).collect();
         let floor = std::mem::replace(&mut self.floor, self.scopes.len());
         self.scopes.push(scope);
         self.opsets.push(versions);
         let place = self.place.clone();
-        let result = self.nodes(&nodes).and_then(|()| f.output.iter().map(|o| self.lookup(o)).collect::<R<Vec<Val>>>());
+        let result = self
+            .nodes(&nodes)
+            .and_then(|()| f.output.iter().map(|o| self.lookup(o)).collect::<R<Vec<Val>>>());
         if result.is_ok() {
             self.place = place;
         }
@@ -347,7 +375,9 @@ impl<'m> Importer<'m> {
             return Err(format!("graphs lie within each other {DEEPEST} deep").into());
         }
         if ins.len() > graph.input.len() {
-            return Err(format!("{} values for the {} inputs of its graph", ins.len(), graph.input.len()).into());
+            return Err(
+                format!("{} values for the {} inputs of its graph", ins.len(), graph.input.len()).into()
+            );
         }
         let scope = graph.input.iter().map(|i| i.name.clone()).zip(ins).collect();
         self.scopes.push(scope);

@@ -26,7 +26,8 @@ impl Model {
     /// Where the file cannot be read or is no model.
     pub fn read(path: impl AsRef<Path>) -> Result<Model, ImportError> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| ImportError::Io { path: path.to_owned(), source })?;
         let folder = match path.parent() {
             Some(p) if p.as_os_str().is_empty() => PathBuf::from("."),
             Some(p) => p.to_owned(),
@@ -40,7 +41,11 @@ impl Model {
     ///
     /// # Errors
     /// Where they are no model.
-    pub fn from_bytes(bytes: impl Into<Bytes>, name: &str, folder: Option<&Path>) -> Result<Model, ImportError> {
+    pub fn from_bytes(
+        bytes: impl Into<Bytes>,
+        name: &str,
+        folder: Option<&Path>,
+    ) -> Result<Model, ImportError> {
         let file = name.to_owned();
         let invalid = |place: &str, what: String| ImportError::Invalid {
             file: file.clone(),
@@ -177,7 +182,13 @@ impl Model {
         }
     }
 
-    fn look_at(&self, node: &NodeProto, at: usize, versions: &HashMap<String, i64>, list: &mut Vec<Unsupported>) {
+    fn look_at(
+        &self,
+        node: &NodeProto,
+        at: usize,
+        versions: &HashMap<String, i64>,
+        list: &mut Vec<Unsupported>,
+    ) {
         if self.function(node).is_none() {
             let version = versions.get(&node.domain).copied().unwrap_or(i64::MAX);
             if let Err(what) = registry::find(&node.domain, &node.op_type, version) {
@@ -212,7 +223,9 @@ fn look_type(ty: &TypeProto, place: &str, list: &mut Vec<Unsupported>) {
             }
         }
         Some(TypeValue::Map(_)) => note(list, "maps".to_owned(), place.to_owned()),
-        Some(TypeValue::Sparse(_)) => note(list, "sparse tensors as inputs and outputs".to_owned(), place.to_owned()),
+        Some(TypeValue::Sparse(_)) => {
+            note(list, "sparse tensors as inputs and outputs".to_owned(), place.to_owned())
+        }
         None => {}
     }
 }

@@ -1,8 +1,8 @@
 //! A node as the ops see it: its operands and attributes, each asked for with what is expected.
 
+use super::cx::R;
 use super::elem::Elem;
 use super::error::Fault;
-use super::cx::R;
 use super::proto::{AttributeProto, GraphProto, NodeProto};
 use latentc_ir::graph::Operand;
 

@@ -1,8 +1,8 @@
 //! The ops that there are, by families: a row gives the name, the versions of the operator set in which it
 //! changed and that are understood, and the function that writes it.
 
-use super::import::Importer;
 use super::cx::R;
+use super::import::Importer;
 use super::node::{Node, Val};
 use super::ops;
 
@@ -48,14 +48,16 @@ pub(super) fn find(domain: &str, op: &str, version: i64) -> Result<&'static Row,
     let row = tables(domain).iter().flat_map(|t| t.iter()).find(|r| r.op == op);
     match row {
         None => Err(named),
-        Some(r) if r.since[0] > version => Err(format!("{named} of operator set {version}, before {}", r.since[0])),
+        Some(r) if r.since[0] > version => {
+            Err(format!("{named} of operator set {version}, before {}", r.since[0]))
+        }
         Some(r) => Ok(r),
     }
 }
 
 /// Every op by domain and name, with its versions.
 pub fn list() -> impl Iterator<Item = (&'static str, &'static str, &'static [i64])> {
-    ["", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training"].into_iter().flat_map(|domain| {
-        tables(domain).iter().flat_map(|t| t.iter()).map(move |r| (domain, r.op, r.since))
-    })
+    ["", "ai.onnx.ml", "ai.onnx.preview", "ai.onnx.preview.training"]
+        .into_iter()
+        .flat_map(|domain| tables(domain).iter().flat_map(|t| t.iter()).map(move |r| (domain, r.op, r.since)))
 }

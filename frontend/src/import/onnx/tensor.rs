@@ -28,8 +28,9 @@ impl From<String> for TensorError {
 
 /// The element type of a number in a file.
 pub(super) fn elem(number: i32) -> Result<Elem, TensorError> {
-    Elem::from_number(number)
-        .ok_or_else(|| TensorError::Wrong(format!("its element type is {number}, which the format does not have")))
+    Elem::from_number(number).ok_or_else(|| {
+        TensorError::Wrong(format!("its element type is {number}, which the format does not have"))
+    })
 }
 
 /// The sizes of a tensor, and how many elements that makes.

@@ -4,11 +4,11 @@ use crate::import::onnx::cx::R;
 use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, Val};
 use crate::import::onnx::registry::rows;
+use ScalarOp::{Abs, Add, Div, Expm1, Gt, Lt, Max, Min, Mul, Sigmoid, Softplus, Sub, Tanh};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::Operand;
 use latentc_ir::scalar::ScalarOp;
-use ScalarOp::{Abs, Add, Div, Expm1, Gt, Lt, Max, Min, Mul, Sigmoid, Softplus, Sub, Tanh};
 
 rows! {
     "Relu" [1, 6, 13, 14] relu;
@@ -32,11 +32,7 @@ rows! {
 }
 
 /// A function of each element, computed in f32 at least.
-fn wide(
-    im: &mut Importer<'_>,
-    n: &Node<'_>,
-    f: impl FnOnce(&mut Importer<'_>, Operand) -> R,
-) -> R<Vec<Val>> {
+fn wide(im: &mut Importer<'_>, n: &Node<'_>, f: impl FnOnce(&mut Importer<'_>, Operand) -> R) -> R<Vec<Val>> {
     let x = n.x(0)?;
     let dtype = im.dtype(x);
     let x = im.widen(x)?;
@@ -232,7 +228,13 @@ fn clip(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
 }
 
 /// An activation of a recurrent cell.
-pub(super) fn cell(im: &mut Importer<'_>, name: &str, x: Operand, alpha: Option<f64>, beta: Option<f64>) -> R {
+pub(super) fn cell(
+    im: &mut Importer<'_>,
+    name: &str,
+    x: Operand,
+    alpha: Option<f64>,
+    beta: Option<f64>,
+) -> R {
     match name.to_ascii_lowercase().as_str() {
         "relu" => im.un(ScalarOp::Relu, x),
         "tanh" => im.un(Tanh, x),
@@ -265,4 +267,3 @@ pub(super) fn cell(im: &mut Importer<'_>, name: &str, x: Operand, alpha: Option<
         _ => Err(crate::import::onnx::error::Fault::Unsupported(format!("the activation {name:?}"))),
     }
 }
-

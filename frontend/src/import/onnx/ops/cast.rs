@@ -218,7 +218,14 @@ fn bounds(elem: Elem) -> Option<(f64, f64)> {
 }
 
 /// `saturate(round(x / scale) + zero)` in an element type.
-pub(super) fn quantized(im: &mut Importer<'_>, x: Operand, scale: Operand, zero: Option<Operand>, to: Elem, fit: Fit<'_>) -> R<T> {
+pub(super) fn quantized(
+    im: &mut Importer<'_>,
+    x: Operand,
+    scale: Operand,
+    zero: Option<Operand>,
+    to: Elem,
+    fit: Fit<'_>,
+) -> R<T> {
     let q = im.div(x, scale)?;
     let Some((lo, hi)) = bounds(to) else {
         let mut q = im.widen(q)?;
@@ -254,10 +261,13 @@ fn quantize(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         0 => im.dtype(scale),
         _ => im.elem_attr(n, "precision", None)?.1,
     };
-    let (scale, zero) = (spread(im, n, scale, x)?, match zero {
-        Some(z) => Some(spread(im, n, z.o, x)?),
-        None => None,
-    });
+    let (scale, zero) = (
+        spread(im, n, scale, x)?,
+        match zero {
+            Some(z) => Some(spread(im, n, z.o, x)?),
+            None => None,
+        },
+    );
     let wide = if wide.is_real() { wide } else { DType::F32 };
     let (scale, x) = (im.cast(scale, wide)?, im.cast(x, wide)?);
     let y = quantized(im, x, scale, zero, to, fit(n)?)?;

@@ -37,7 +37,9 @@ fn repeat(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let mut state: Vec<Val> = n.ins.get(2..).unwrap_or(&[]).iter().flatten().cloned().collect();
     let carried = state.len();
     let Some(scanned) = body.output.len().checked_sub(carried + 1) else {
-        return Err(format!("its body gives {} values for {carried} that are carried", body.output.len()).into());
+        return Err(
+            format!("its body gives {} values for {carried} that are carried", body.output.len()).into()
+        );
     };
     let mut stacks: Vec<Vec<Val>> = vec![vec![]; scanned];
     let mut step = 0;
@@ -62,11 +64,7 @@ fn repeat(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     }
     let mut out = state;
     for (at, stack) in stacks.into_iter().enumerate() {
-        let v = if stack.is_empty() {
-            nothing(im, n, 1 + carried + at)?
-        } else {
-            stacked(im, stack, 0)?
-        };
+        let v = if stack.is_empty() { nothing(im, n, 1 + carried + at)? } else { stacked(im, stack, 0)? };
         out.push(v);
     }
     Ok(out)
@@ -78,7 +76,8 @@ fn nothing(im: &mut Importer<'_>, n: &Node<'_>, at: usize) -> R<Val> {
     let body = n.graph("body")?;
     let ty = body.output.get(at).and_then(|o| o.r#type.as_ref()).and_then(|t| t.value.as_ref());
     let Some(TypeValue::Tensor(t)) = ty else { return Err("it has no step, and its results no type".into()) };
-    let elem = crate::import::onnx::elem::Elem::from_number(t.elem_type).ok_or("a result of no element type")?;
+    let elem =
+        crate::import::onnx::elem::Elem::from_number(t.elem_type).ok_or("a result of no element type")?;
     let dtype = elem.dtype().ok_or("a result that no type holds")?;
     let mut shape = Shape::from_iter([Dim::constant(0)]);
     for d in t.shape.iter().flat_map(|s| &s.dim) {
@@ -111,7 +110,11 @@ fn stacked(im: &mut Importer<'_>, all: Vec<Val>, axis: usize) -> R<Val> {
 /// A list of directions or axes, one for each of so many.
 fn each(n: &Node<'_>, name: &str, count: usize) -> R<Vec<i64>> {
     let list = n.ints(name).map_or(vec![0; count], <[i64]>::to_vec);
-    if list.len() == count { Ok(list) } else { Err(format!("`{name}` has {} entries for {count}", list.len()).into()) }
+    if list.len() == count {
+        Ok(list)
+    } else {
+        Err(format!("`{name}` has {} entries for {count}", list.len()).into())
+    }
 }
 
 fn scan(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {

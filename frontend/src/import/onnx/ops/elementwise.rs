@@ -226,11 +226,7 @@ fn select(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
 }
 
 /// A function of a float, computed in f32 at least.
-fn wide(
-    im: &mut Importer<'_>,
-    n: &Node<'_>,
-    f: impl FnOnce(&mut Importer<'_>, Operand) -> R,
-) -> R<Vec<Val>> {
+fn wide(im: &mut Importer<'_>, n: &Node<'_>, f: impl FnOnce(&mut Importer<'_>, Operand) -> R) -> R<Vec<Val>> {
     let x = n.x(0)?;
     let dtype = im.dtype(x);
     let x = im.widen(x)?;

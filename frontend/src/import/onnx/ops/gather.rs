@@ -247,7 +247,8 @@ fn compress(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     };
     let size = im.size(x, axis)?;
     let cond = im.known_ints(cond)?;
-    let at: Vec<i32> = cond.iter().take(size).enumerate().filter(|(_, c)| **c != 0).map(|(i, _)| i as i32).collect();
+    let at: Vec<i32> =
+        cond.iter().take(size).enumerate().filter(|(_, c)| **c != 0).map(|(i, _)| i as i32).collect();
     let y = im.take(x, axis, &at)?;
     im.one(y)
 }

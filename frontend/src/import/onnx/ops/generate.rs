@@ -108,10 +108,13 @@ fn range(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     };
     let at = im.iota(count, wide)?;
     let (a, d) = (im.fill(Literal::float(wide, a.as_f64()), Shape::new()), {
-        let value = if wide.is_float() { Literal::float(wide, d.as_f64()) } else { Literal::int(wide, d.as_i64()) };
+        let value =
+            if wide.is_float() { Literal::float(wide, d.as_f64()) } else { Literal::int(wide, d.as_i64()) };
         im.fill(value, Shape::new())
     });
-    let a = if dtype.is_float() { a } else {
+    let a = if dtype.is_float() {
+        a
+    } else {
         let start = im.value(start)?.get(0);
         im.fill(start, Shape::new())
     };

@@ -104,9 +104,16 @@ fn resize(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
             "asymmetric" => Coordinates::Asymmetric,
             "tf_half_pixel_for_nn" => Coordinates::TfHalfPixelForNn,
             "tf_crop_and_resize" => {
-                let roi = roi.as_ref().filter(|r| r.len() == 2 * axes.len()).ok_or("a region of two numbers an axis is expected")?;
+                let roi = roi
+                    .as_ref()
+                    .filter(|r| r.len() == 2 * axes.len())
+                    .ok_or("a region of two numbers an axis is expected")?;
                 let (start, end) = (roi[i], roi[axes.len() + i]);
-                Coordinates::TfCropAndResize { start, end, extrapolation: n.float("extrapolation_value", 0.0) }
+                Coordinates::TfCropAndResize {
+                    start,
+                    end,
+                    extrapolation: n.float("extrapolation_value", 0.0),
+                }
             }
             other => return n.mode_unknown("coordinate_transformation_mode", other),
         };

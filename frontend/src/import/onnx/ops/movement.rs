@@ -197,7 +197,8 @@ fn pad_axis(
         return Ok(x);
     }
     if mode == "constant" {
-        let value = if value.dtype() == im.dtype(x) { value } else { Literal::float(im.dtype(x), value.as_f64()) };
+        let value =
+            if value.dtype() == im.dtype(x) { value } else { Literal::float(im.dtype(x), value.as_f64()) };
         let pad = Pad { axis, before: Dim::constant(before), after: Dim::constant(after), value };
         return im.op(pad, &[x]);
     }
@@ -259,8 +260,12 @@ fn depth_to_space(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let k = Dim::from(b);
     let deep = c.floor_div(&Dim::from(b * b));
     let (shape, perm): ([Dim; 6], _) = match n.word("mode", "DCR")? {
-        "DCR" => ([batch.clone(), k.clone(), k.clone(), deep.clone(), h.clone(), w.clone()], [0, 3, 4, 1, 5, 2]),
-        "CRD" => ([batch.clone(), deep.clone(), k.clone(), k.clone(), h.clone(), w.clone()], [0, 1, 4, 2, 5, 3]),
+        "DCR" => {
+            ([batch.clone(), k.clone(), k.clone(), deep.clone(), h.clone(), w.clone()], [0, 3, 4, 1, 5, 2])
+        }
+        "CRD" => {
+            ([batch.clone(), deep.clone(), k.clone(), k.clone(), h.clone(), w.clone()], [0, 1, 4, 2, 5, 3])
+        }
         other => return n.mode_unknown("mode", other),
     };
     let y = im.reshape(x, shape.into_iter().collect())?;
@@ -273,7 +278,10 @@ fn space_to_depth(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let (x, b, [batch, c, h, w]) = blocks(im, n)?;
     let k = Dim::from(b);
     let (h, w) = (h.floor_div(&k), w.floor_div(&k));
-    let y = im.reshape(x, Shape::from_iter([batch.clone(), c.clone(), h.clone(), k.clone(), w.clone(), k.clone()]))?;
+    let y = im.reshape(
+        x,
+        Shape::from_iter([batch.clone(), c.clone(), h.clone(), k.clone(), w.clone(), k.clone()]),
+    )?;
     let y = im.permute(y, &[0, 3, 5, 1, 2, 4])?;
     let y = im.reshape(y, Shape::from_iter([batch, &c * &Dim::from(b * b), h, w]))?;
     im.one(y)

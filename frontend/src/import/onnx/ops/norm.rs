@@ -81,7 +81,8 @@ fn batch(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     }
     let inv = inverse(im, var, epsilon)?;
     let scale = im.mul(given[0], inv)?;
-    let (mean, scale, bias) = (channels(im, mean, rank)?, channels(im, scale, rank)?, channels(im, given[1], rank)?);
+    let (mean, scale, bias) =
+        (channels(im, mean, rank)?, channels(im, scale, rank)?, channels(im, given[1], rank)?);
     let d = im.sub(x, mean)?;
     let y = im.mul(d, scale)?;
     let y = im.add(y, bias)?;

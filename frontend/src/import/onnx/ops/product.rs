@@ -64,11 +64,7 @@ fn gemm(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         b = im.transpose(b)?;
     }
     let (alpha, beta) = (n.float("alpha", 1.0), n.float("beta", 1.0));
-    let mut y = if dtype.is_float() {
-        im.matmul(a, b)?
-    } else {
-        im.numpy_matmul(a, b)?
-    };
+    let mut y = if dtype.is_float() { im.matmul(a, b)? } else { im.numpy_matmul(a, b)? };
     if alpha != 1.0 {
         y = im.with(ScalarOp::Mul, y, alpha)?;
     }
@@ -155,7 +151,8 @@ fn einsum(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         Some(r) => subscripts(r, &ellipsis, None)?,
         None => {
             let all: Vec<char> = left.chars().filter(char::is_ascii_alphabetic).collect();
-            let mut once: Vec<char> = all.iter().copied().filter(|c| all.iter().filter(|d| *d == c).count() == 1).collect();
+            let mut once: Vec<char> =
+                all.iter().copied().filter(|c| all.iter().filter(|d| *d == c).count() == 1).collect();
             once.sort_unstable();
             ellipsis.iter().copied().chain(once).collect()
         }
@@ -163,7 +160,8 @@ fn einsum(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let mut acc = parts.remove(0);
     while !parts.is_empty() {
         let next = parts.remove(0);
-        let later: Vec<char> = parts.iter().flat_map(|p| p.1.iter().copied()).chain(result.iter().copied()).collect();
+        let later: Vec<char> =
+            parts.iter().flat_map(|p| p.1.iter().copied()).chain(result.iter().copied()).collect();
         acc = pair(im, acc, next, &later)?;
     }
     let (x, labels) = acc;
@@ -171,7 +169,9 @@ fn einsum(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let x = im.sum(x, &gone, false)?;
     let kept: Vec<char> = labels.into_iter().filter(|c| result.contains(c)).collect();
     let perm: Option<Vec<usize>> = result.iter().map(|c| kept.iter().position(|k| k == c)).collect();
-    let perm = perm.filter(|p| p.len() == kept.len()).ok_or("the result names an axis that no operand has, or twice")?;
+    let perm = perm
+        .filter(|p| p.len() == kept.len())
+        .ok_or("the result names an axis that no operand has, or twice")?;
     let y = im.permute(x, &perm)?;
     im.one(y)
 }

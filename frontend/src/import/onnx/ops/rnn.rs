@@ -63,7 +63,9 @@ impl Layer {
         let hidden = im.size(r, 2)?;
         let names = match n.words("activations")? {
             Some(w) => w.into_iter().map(str::to_owned).collect::<Vec<_>>(),
-            None => defaults.iter().cycle().take(defaults.len() * directions).map(|s| (*s).to_owned()).collect(),
+            None => {
+                defaults.iter().cycle().take(defaults.len() * directions).map(|s| (*s).to_owned()).collect()
+            }
         };
         if names.len() != defaults.len() * directions {
             return Err(format!("{} activations for {directions} directions", names.len()).into());
@@ -278,7 +280,13 @@ fn lstm(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         let o = l.gate(im, all, 1)?;
         let o = peep(im, o, c, 1)?;
         let o = l.activate(im, one, 0, o)?;
-        let t = cell(im, &l.names[one.first + 2], c, l.alphas.get(one.first + 2).copied(), l.betas.get(one.first + 2).copied())?;
+        let t = cell(
+            im,
+            &l.names[one.first + 2],
+            c,
+            l.alphas.get(one.first + 2).copied(),
+            l.betas.get(one.first + 2).copied(),
+        )?;
         Ok(vec![im.mul(o, t)?, c])
     })
 }

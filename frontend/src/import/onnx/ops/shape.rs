@@ -75,7 +75,9 @@ fn reshape(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
                 shape.push(Dim::constant(1));
             }
             Some(0) if !zeros => {
-                let d = from.get(i).ok_or_else(|| format!("size {i} is 0, but there is no axis {i} to take it from"))?;
+                let d = from
+                    .get(i)
+                    .ok_or_else(|| format!("size {i} is 0, but there is no axis {i} to take it from"))?;
                 shape.push(d.clone());
             }
             Some(d) if d < 0 => return Err(format!("size {i} is {d}").into()),

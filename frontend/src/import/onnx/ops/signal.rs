@@ -56,7 +56,12 @@ fn product(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
 }
 
 /// Real and imaginary part of `e^(-2 pi i j k / length)` for `j` below `rows` and `k` below `bins`.
-fn waves(im: &mut Importer<'_>, like: Operand, [rows, bins, length]: [usize; 3], sign: f64) -> R<[Operand; 2]> {
+fn waves(
+    im: &mut Importer<'_>,
+    like: Operand,
+    [rows, bins, length]: [usize; 3],
+    sign: f64,
+) -> R<[Operand; 2]> {
     if rows.saturating_mul(bins) > 1 << 24 {
         return Err(Fault::Unsupported(format!("a spectrum of {rows} by {bins}")));
     }
@@ -167,7 +172,10 @@ fn transform(
 /// Spectra of frames of a signal `[n, length, 1 or 2]`.
 fn stft(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let (x, step) = (n.x(0)?, n.x(1)?);
-    let step = usize::try_from(im.known_int(step)?).ok().filter(|s| *s > 0).ok_or("a frame step of at least 1 is expected")?;
+    let step = usize::try_from(im.known_int(step)?)
+        .ok()
+        .filter(|s| *s > 0)
+        .ok_or("a frame step of at least 1 is expected")?;
     if im.rank(x) != 3 {
         return Err("three axes are expected".into());
     }

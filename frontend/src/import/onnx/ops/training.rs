@@ -5,8 +5,8 @@ use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, Val};
 use crate::import::onnx::registry::rows;
 use latentc_ir::graph::Operand;
-use latentc_ir::scalar::ScalarOp::{Add, Div, Mul, Pow, Select, Sqrt, Square, Sub};
 use latentc_ir::scalar::ScalarOp;
+use latentc_ir::scalar::ScalarOp::{Add, Div, Mul, Pow, Select, Sqrt, Square, Sub};
 
 rows! {
     "Adam" [1] adam;
@@ -17,7 +17,9 @@ rows! {
 /// The step size, the number of the step in its type, and so many values for each tensor.
 fn groups(im: &mut Importer<'_>, n: &Node<'_>, each: usize) -> R<(Operand, Operand, Vec<Vec<Operand>>)> {
     let all = n.all()?;
-    let Some((&[r, t], rest)) = all.split_first_chunk::<2>() else { return Err("a step size and a number are expected".into()) };
+    let Some((&[r, t], rest)) = all.split_first_chunk::<2>() else {
+        return Err("a step size and a number are expected".into());
+    };
     if rest.is_empty() || rest.len() % each != 0 {
         return Err(format!("{} values in groups of {each}", rest.len()).into());
     }

@@ -219,12 +219,13 @@ impl<'a> Cx<'a> {
     /// Remembers that a value at an index has been bound.
     pub fn remember(&mut self, o: Operand, at: &[Index], e: Expr) {
         if let Some(scope) = self.memo.last_mut() {
-            scope.insert((o, at.to_vec()), e);
+            let key = (o, places(self.graph, o, at));
+            scope.insert(key, e);
         }
     }
 
     pub fn recall(&self, o: Operand, at: &[Index]) -> Option<Expr> {
-        let key = (o, at.to_vec());
+        let key = (o, places(self.graph, o, at));
         self.memo.iter().rev().find_map(|scope| scope.get(&key).cloned())
     }
 
@@ -284,4 +285,18 @@ impl<'a> Cx<'a> {
         let buf = self.buffer(o, Space::In)?;
         Ok(load(buf, index))
     }
+}
+
+/// An index as the memory of values has it: 0 along an axis of one position, however that position was computed
+/// (a reshape forgets it, a loop over rows has a name for it).
+pub(super) fn places(graph: &Graph, o: Operand, at: &[Index]) -> Vec<Index> {
+    let mut at = at.to_vec();
+    if let Type::Tensor(t) = graph.type_of(o) {
+        for (i, d) in at.iter_mut().zip(&t.shape) {
+            if d.as_const() == Some(1) {
+                *i = Index::Const(0);
+            }
+        }
+    }
+    at
 }

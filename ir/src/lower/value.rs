@@ -223,7 +223,9 @@ impl Cx<'_> {
             return Err(self.fault("a staged value is read outside its row"));
         };
         let rows = row.index.len();
-        if at.len() < rows || at[..rows] != row.index[..] {
+        let (here, asked) =
+            (super::cx::places(self.graph, o, &row.index), super::cx::places(self.graph, o, at));
+        if at.len() < rows || asked[..rows] != here[..] {
             let name = self.graph.node(o.node).op.def().name();
             return Err(self.fault(format!("the staged result of `{name}` is read at another row")));
         }

@@ -302,3 +302,25 @@ fn ids_are_refused_whatever_they_name() {
     let error = compiled(&graph, &How::usual(), &[1]).expect_err("the same id");
     assert!(error.to_string().contains("9"), "{error}");
 }
+
+/// The logarithm of a sum of a single row: its place along the axis of one row is 0 to one op and the row to another.
+#[test]
+fn results_of_a_single_row_are_found_again() {
+    holds(
+        "graph g {
+            data x: f32[1, 3]
+            %0 = reduce(x) {op = max, axes = [1]} : f32[1]
+            %1 = broadcast(%0) {shape = [1, 3], axes = [0]} : f32[1, 3]
+            %2 = sub(x, %1) : f32[1, 3]
+            %3 = exp(%2) : f32[1, 3]
+            %4 = reduce(%3) {op = sum, axes = [1]} : f32[1]
+            %5 = reshape(%4) {shape = [1, 1]} : f32[1, 1]
+            %6 = log(%5) : f32[1, 1]
+            %7 = reshape(%6) {shape = [1]} : f32[1]
+            %8 = broadcast(%7) {shape = [1, 3], axes = [0]} : f32[1, 3]
+            %9 = sub(%2, %8) : f32[1, 3]
+            output y = %9
+        }",
+        &[],
+    );
+}

@@ -159,9 +159,8 @@ fn conv_transpose(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         let (from, size) = match (&wanted, auto) {
             (Some(w), _) => {
                 let total = whole + more[i] - w[i];
-                let less = total / 2;
-                let from = if auto == "SAME_UPPER" { total - less } else { less };
-                (if auto == "NOTSET" { total - total / 2 } else { from }, w[i])
+                let half = total.div_euclid(2);
+                (if auto == "SAME_UPPER" { half } else { total - half }, w[i])
             }
             (None, "SAME_UPPER" | "SAME_LOWER") => {
                 let size = sizes[i + 2] as i64 * strides[i] as i64;

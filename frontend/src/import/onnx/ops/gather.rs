@@ -27,6 +27,7 @@ rows! {
     "NonZero" [9, 13] non_zero;
     "Unique" [11] unique;
     "MaxUnpool" [9, 11, 22] max_unpool;
+    "NonMaxSuppression" [10, 11] non_max_suppression;
 }
 
 /// Positions counted from the end where negative.
@@ -350,5 +351,76 @@ fn max_unpool(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     operands.extend(coordinates);
     operands.push(x);
     let y = im.op(IndexUpdate { op: None }, &operands)?;
+    im.one(y)
+}
+
+/// The corners of a box.
+fn corners(b: &[f64], centred: bool) -> [f64; 4] {
+    if centred {
+        let (x, y, w, h) = (b[0], b[1], b[2] / 2.0, b[3] / 2.0);
+        return [y - h, x - w, y + h, x + w];
+    }
+    [b[0].min(b[2]), b[1].min(b[3]), b[0].max(b[2]), b[1].max(b[3])]
+}
+
+/// Shared area over the area of both.
+fn overlap(a: &[f64; 4], b: &[f64; 4]) -> f64 {
+    let area = |c: &[f64; 4]| (c[2] - c[0]).max(0.0) * (c[3] - c[1]).max(0.0);
+    let shared = [a[0].max(b[0]), a[1].max(b[1]), a[2].min(b[2]), a[3].min(b[3])];
+    let shared = area(&shared);
+    let whole = area(a) + area(b) - shared;
+    if whole > 0.0 { shared / whole } else { 0.0 }
+}
+
+/// The best boxes of each class that do not overlap a better one. Boxes and scores have to be known, since they
+/// decide the shape.
+fn non_max_suppression(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
+    let (boxes, scores) = (n.x(0)?, n.x(1)?);
+    let (boxes, scores) = (im.value(boxes)?, im.value(scores)?);
+    let (&[batch, count, 4], &[of, classes, each]) = (boxes.shape(), scores.shape()) else {
+        return Err("boxes [n, count, 4] and scores [n, classes, count] are expected".into());
+    };
+    if of != batch || each != count {
+        return Err("boxes and scores are not as many".into());
+    }
+    let number = |im: &mut Importer<'_>, at: usize| -> R<Option<f64>> {
+        match n.opt(at)? {
+            Some(x) => {
+                let a = im.value(x)?;
+                if a.len() == 1 {
+                    Ok(Some(a.get(0).as_f64()))
+                } else {
+                    Err(format!("operand {at} is no number").into())
+                }
+            }
+            None => Ok(None),
+        }
+    };
+    let most = number(im, 2)?.unwrap_or(0.0).max(0.0) as usize;
+    let (limit, least) = (number(im, 3)?.unwrap_or(0.0), number(im, 4)?);
+    let (boxes, scores) = (boxes.to_f64(), scores.to_f64());
+    let centred = n.flag("center_point_box", false);
+    let mut chosen: Vec<i64> = vec![];
+    for b in 0..batch {
+        let all: Vec<[f64; 4]> = (0..count)
+            .map(|i| corners(&boxes[(b * count + i) * 4..(b * count + i + 1) * 4], centred))
+            .collect();
+        for c in 0..classes {
+            let score = |i: usize| scores[(b * classes + c) * count + i];
+            let mut order: Vec<usize> = (0..count).filter(|i| least.is_none_or(|l| score(*i) > l)).collect();
+            order.sort_by(|p, q| score(*q).total_cmp(&score(*p)));
+            let mut kept: Vec<usize> = vec![];
+            for i in order {
+                if kept.len() == most {
+                    break;
+                }
+                if kept.iter().all(|k| overlap(&all[*k], &all[i]) <= limit) {
+                    kept.push(i);
+                    chosen.extend([b as i64, c as i64, i as i64]);
+                }
+            }
+        }
+    }
+    let y = im.constant("boxes", Array::from_slice(&[chosen.len() / 3, 3], &chosen));
     im.one(y)
 }

@@ -185,7 +185,8 @@ fn mel(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let (_, dtype) = im.elem_attr(n, "output_datatype", Some(Elem::Float))?;
     let to_mel = |hz: f64| 2595.0 * (1.0 + hz / 700.0).log10();
     let (low, high) = (to_mel(edges[0]), to_mel(edges[1]));
-    let step = (high - low) / (bins as f64 + 1.0);
+    // As the format's reference has it: as many steps as points, so the last point is below the upper edge.
+    let step = (high - low) / (bins as f64 + 2.0);
     let points: Vec<usize> = (0..bins + 2)
         .map(|i| {
             let hz = 700.0 * (10f64.powf((low + step * i as f64) / 2595.0) - 1.0);

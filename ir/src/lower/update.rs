@@ -40,7 +40,9 @@ pub(super) fn lower(job: &Job, out: Operand, op: Option<ReduceOp>) -> Result<Low
     let (places, rest) = (job.graph.shape_of(coordinates[0]), &shape[coordinates.len()..]);
     // No block is put anywhere where there is no place.
     let any = cx.dim(&product(&shape[..coordinates.len()])).min(1);
-    let total = cx.dim(&product(&places)) * any;
+    let count = cx.dim(&product(&places));
+    // A loop that never runs is left out, and with it positions along axes without one.
+    let total = if count == Index::Const(0) { count } else { count * any };
     cx.loop_("n", (Index::Const(0), total), 1, AxisKind::Serial, |cx, n| {
         let index = if places.is_empty() { vec![] } else { cx.delinear(&places, n.clone()) };
         cx.row =

@@ -121,7 +121,7 @@ impl Machine {
         let start = Instant::now();
         let plan = |what| CompileError::Plan { program: program.name.clone(), what };
         check::check(program).map_err(plan)?;
-        if options.checked && program.checks.is_empty() && !program.launches.is_empty() {
+        if options.checked && !program.checked {
             return Err(CompileError::Unchecked { program: program.name.clone() });
         }
         let isa = Isa::host()?;

@@ -123,6 +123,23 @@ pub fn read_npy(reader: impl Read, expected: Option<DType>) -> Result<Array, Str
     Ok(array)
 }
 
+/// The library multiplies the sizes of a header without a look at what comes out.
+fn small(header: &[u8]) -> Result<(), String> {
+    let text = String::from_utf8_lossy(header);
+    let sizes =
+        text.split_once("shape").and_then(|(_, rest)| rest.split_once('(')).map_or("", |(_, rest)| rest);
+    let sizes = sizes.split_once(')').map_or(sizes, |(sizes, _)| sizes);
+    let count = sizes
+        .split(',')
+        .map(|size| size.trim().trim_end_matches('L'))
+        .filter(|size| !size.is_empty())
+        .try_fold(1u64, |n, size| size.parse::<u64>().ok().and_then(|size| n.checked_mul(size)));
+    match count {
+        Some(count) if count < 1 << 46 => Ok(()),
+        _ => Err(format!("its sizes are ({sizes}), which is more than an array may have")),
+    }
+}
+
 type Header<R> = (R, DType, bool, Vec<usize>, Order);
 
 fn header<R: Read>(mut reader: R, expected: Option<DType>) -> Result<Header<R>, String> {
@@ -147,6 +164,7 @@ fn header<R: Read>(mut reader: R, expected: Option<DType>) -> Result<Header<R>, 
     if (head.len() - before) as u64 != length {
         return Err("its header is cut off".to_owned());
     }
+    small(&head[before..])?;
     let header = npyz::NpyHeader::from_reader(head.as_slice()).map_err(|e| format!("its header: {e}"))?;
     let npyz::DType::Plain(plain) = header.dtype() else {
         return Err("records have no counterpart here; give plain numbers".to_owned());

@@ -41,6 +41,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
             dims: dims(graph),
             inputs: inputs(graph),
             tables: tables(graph),
+            checked: how.checked,
             ..Program::default()
         },
         buffer_of: FxHashMap::default(),

@@ -50,6 +50,8 @@ pub struct Program {
     /// Tables that may have no row and are read by row numbers that the program computes: a run with such numbers
     /// and no row must be refused, for there is no row to bring them to.
     pub tables: Vec<Table>,
+    /// Whether the plan was made to be checked as it runs.
+    pub checked: bool,
     /// What a checked run looks at, by launch; empty unless the plan was made to be checked.
     pub checks: Vec<Check>,
 }

@@ -43,7 +43,8 @@ fn systems_are_listed_with_their_configuration() {
     assert_eq!(systems[0]["config"]["layers"], 3);
     assert_eq!(systems[1]["config"]["form"], "code");
     // What it prints of one system is a configuration file.
-    let epochs = |line: &str| if line.starts_with("epochs = ") { "epochs = 0".into() } else { line.to_string() };
+    let epochs =
+        |line: &str| if line.starts_with("epochs = ") { "epochs = 0".into() } else { line.to_string() };
     let mine: Vec<String> = place.run("list ngcf").ok().lines().map(epochs).collect();
     place.write("mine.toml", mine.join("\n"));
     let e = place.run("train ngcf --config mine.toml").error();

@@ -124,14 +124,17 @@ fn tensors_that_lie_about_their_size() {
     error(&changed(|g| g.initializer[0].data_type = 99), "element type is 99");
     // A value that would have to be known, and would be huge.
     let grown = changed(|g| {
-        g.initializer.push(TensorProto {
-            name: "s".into(),
-            dims: vec![2],
-            data_type: 7,
-            int64_data: vec![1 << 30, 1 << 31],
-            ..TensorProto::default()
-        });
-        g.node.push(node("ConstantOfShape", &["s"], &["big"]));
+        for (name, int64_data) in [("one", vec![1]), ("s", vec![1 << 30, 1 << 31])] {
+            g.initializer.push(TensorProto {
+                name: name.into(),
+                dims: vec![int64_data.len() as i64],
+                data_type: 7,
+                int64_data,
+                ..TensorProto::default()
+            });
+        }
+        g.node.push(node("Expand", &["one", "s"], &["big"]));
+        g.node.push(node("Reshape", &["y", "big"], &["z"]));
     });
     error(&grown, "larger than a value may be");
 }

@@ -24,7 +24,7 @@ fn run(mut session: Session, graph: &RandomGraph) -> Result<(Session, Store, Opt
     }
 }
 
-fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
+pub fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), TestCaseError> {
     let program = plan_checked(&graph.graph, &Isa::host().map_err(fail)?).map_err(fail)?;
     // Every check is of a launch, in order, and reads what is there by then.
     for pair in program.checks.windows(2) {

@@ -324,3 +324,36 @@ fn results_of_a_single_row_are_found_again() {
         &[],
     );
 }
+
+#[test]
+fn a_block_of_a_table_that_may_be_empty_is_read_by_checked_runs_too() {
+    holds_checked(
+        "graph g {
+            dim n: 0..=64
+            state x: f32[n, 3]
+            param at: i32[]
+            %0 = cast(x) {to = f32} : f32[n, 3]
+            %1 = index(%0, at) : f32[3]
+            output y = %1
+        }",
+        &[("n", 0)],
+    );
+}
+
+/// A plan made to be checked may hold nothing to look at.
+#[test]
+fn a_checked_plan_of_integers() {
+    holds_checked(
+        "graph g {
+            param x: u64[1, 1]
+            %0 = reduce(x) {op = max, axes = [1]} : u64[1]
+            output y = %0
+        }",
+        &[],
+    );
+}
+
+/// As [`holds`] by plans that are checked as they run.
+fn holds_checked(text: &str, dims: &[(&str, usize)]) {
+    crate::checked::check(&with_inputs(graph(text), dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
+}

@@ -10,12 +10,15 @@ pub use measure::{Timing, measure};
 use crate::common::run::ModelError;
 use latentc::{Options, Session};
 
+/// What is timed.
+pub type Run = Box<dyn FnMut(&mut Session) -> Result<(), ModelError>>;
+
 /// A workload, ready to be measured.
 pub struct Prepared {
     /// What does it.
     pub session: Session,
     /// One iteration of the work.
-    pub run: Box<dyn FnMut(&mut Session) -> Result<(), ModelError>>,
+    pub run: Run,
 }
 
 /// A workload.

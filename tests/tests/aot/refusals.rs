@@ -164,7 +164,8 @@ fn patterns_are_looked_at() {
     fn twin(adj: &mut CsrArray) -> &mut CsrTwin {
         adj.twin.as_mut().unwrap()
     }
-    let cases: [(fn(&mut CsrArray), &str); 9] = [
+    type Case = (fn(&mut CsrArray), &'static str);
+    let cases: [Case; 9] = [
         (|a| a.indptr[0] = 1, "row pointer 0 is 1, expected 0; they run from 0 to the number of entries"),
         (|a| a.indptr[4] = 6, "row pointer 4 is 6, expected 5; they run from 0 to the number of entries"),
         (|a| a.indptr[1] = 5, "row 1 runs from entry 5 to entry 2; row pointers must not decrease"),

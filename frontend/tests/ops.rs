@@ -489,7 +489,7 @@ fn elements_are_taken_written_and_put_in_order() {
     close(of_x(|_, x| x.sort(1, true).0), &[2, 3], &[3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
     close(of_x(|_, x| (-x).argsort(0, false).cast(DType::F32)), &[2, 3], &[1.0, 1.0, 1.0, 0.0, 0.0, 0.0]);
     let written = of_x(|g, x| {
-        let ids = g.positions(DType::I32, [2, 3], 0) * 0;
+        let ids = g.fill(DType::I32, [2, 3], 0.0);
         x.put_along(ids, x * 10.0, 0, Update::Add)
     });
     close(written, &[2, 3], &[51.0, 72.0, 93.0, 4.0, 5.0, 6.0]);

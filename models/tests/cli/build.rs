@@ -66,13 +66,18 @@ fn number(field: u8, value: u8) -> Vec<u8> {
 }
 
 /// `y = x + w` of two floats.
-fn model() -> Vec<u8> {
+pub fn model() -> Vec<u8> {
+    model_of("Add")
+}
+
+/// The same with another op between `x` and `w`.
+pub fn model_of(op: &str) -> Vec<u8> {
     let value = |name: &str| {
         let shape = message(1, &number(1, 2));
         let ty = [number(1, 1), message(2, &shape)].concat();
         [message(1, name.as_bytes()), message(2, &message(1, &ty))].concat()
     };
-    let node = [message(1, b"x"), message(1, b"w"), message(2, b"y"), message(4, b"Add")].concat();
+    let node = [message(1, b"x"), message(1, b"w"), message(2, b"y"), message(4, op.as_bytes())].concat();
     let data: Vec<u8> = [1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()).collect();
     let weight = [number(1, 2), number(2, 1), message(8, b"w"), message(9, &data)].concat();
     let graph = [message(1, &node), message(2, b"g"), message(5, &weight), message(11, &value("x"))].concat();

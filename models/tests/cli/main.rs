@@ -6,4 +6,5 @@ mod explain;
 mod harness;
 mod real;
 mod resume;
+mod run;
 mod words;

@@ -6,7 +6,9 @@ use crate::interp::Interpreter;
 use crate::options::Options;
 use crate::report::Report;
 use crate::store::Store;
-use crate::trace::{EVENTS, Trace};
+#[cfg(feature = "llvm")]
+use crate::trace::EVENTS;
+use crate::trace::Trace;
 use latentc_ir::array::{CsrArray, Element};
 use latentc_ir::diag::Span;
 use latentc_ir::dtype::DType;

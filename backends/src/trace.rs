@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// Events that a session which profiles from the beginning has room for: 3 MB.
+#[cfg(feature = "llvm")]
 pub(crate) const EVENTS: usize = 100_000;
 
 /// The recorded launches of a session.
@@ -52,6 +53,7 @@ pub struct Event {
 }
 
 /// Room for events, all of it taken at once: recording allocates nothing.
+#[cfg(any(feature = "llvm", test))]
 #[derive(Debug)]
 pub(crate) struct Record {
     pub start: Instant,
@@ -59,6 +61,7 @@ pub(crate) struct Record {
     pub dropped: u64,
 }
 
+#[cfg(any(feature = "llvm", test))]
 impl Record {
     pub fn new(events: usize) -> Record {
         Record { start: Instant::now(), events: Vec::with_capacity(events), dropped: 0 }

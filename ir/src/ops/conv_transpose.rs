@@ -7,7 +7,7 @@ use super::*;
 use crate::types::{Shape, product};
 
 /// `(x [n, c, positions..], w [c, m / groups, kernel..]) -> [n, m, s..]`: each element of `x` times the filters of its
-/// channel is added where a window over `s` sees it: what [`conv`](super::conv) of the result by `w` does, turned round.
+/// channel is added where a window over `s` sees it: what [`conv`](mod@super::conv) of the result by `w` does, turned round.
 /// Composite: a product of matrices, then `fold`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConvTranspose {

@@ -11,7 +11,7 @@ use crate::types::Shape;
 /// the other in row-major order of their positions, put in place of what stands at `[i0[p], .., iq-1[p]]`, or
 /// combined with it. Where several blocks name one place, the last one stays, or all are combined in order.
 ///
-/// Coordinates that are beyond their axes count as in [`Index`](super::index::Index); where an axis that is
+/// Coordinates that are beyond their axes count as in [`Index`]; where an axis that is
 /// indexed is empty, nothing is put anywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IndexUpdate {

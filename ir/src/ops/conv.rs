@@ -63,10 +63,7 @@ impl OpDef for Conv {
             values::positions(&kernel, |k, offset| {
                 let mut from = at[0] * xs[0] + (group * channels + offset[0]) * xs[1];
                 for axis in 0..self.window.axes() {
-                    let (o, k) = (at[2 + axis] as i64, offset[1 + axis] as i64);
-                    let w = &self.window;
-                    let seen = o * w.stride[axis] + k * w.dilation[axis] - w.before[axis];
-                    match usize::try_from(seen).ok().filter(|s| *s < x.shape()[2 + axis]) {
+                    match self.window.sees(axis, at[2 + axis], offset[1 + axis], x.shape()[2 + axis]) {
                         Some(seen) => from += seen * xs[2 + axis],
                         None => return,
                     }

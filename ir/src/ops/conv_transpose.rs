@@ -87,10 +87,7 @@ impl OpDef for ConvTranspose {
             values::positions(&kernel, |k, offset| {
                 let mut to = at[0] * ys[0] + (group * filters + offset[0]) * ys[1];
                 for axis in 0..self.window.axes() {
-                    let (o, k) = (at[2 + axis] as i64, offset[1 + axis] as i64);
-                    let w = &self.window;
-                    let seen = o * w.stride[axis] + k * w.dilation[axis] - w.before[axis];
-                    match usize::try_from(seen).ok().filter(|s| *s < shape[2 + axis]) {
+                    match self.window.sees(axis, at[2 + axis], offset[1 + axis], shape[2 + axis]) {
                         Some(seen) => to += seen * ys[2 + axis],
                         None => return,
                     }

@@ -48,9 +48,7 @@ impl OpDef for Fold {
         values::positions(g.shape(), |i, at| {
             let mut to = values::flat(&at[..lead], &strides);
             for axis in 0..n {
-                let (o, k) = (at[lead + axis] as i64, at[lead + n + axis] as i64);
-                let seen = o * w.stride[axis] + k * w.dilation[axis] - w.before[axis];
-                match usize::try_from(seen).ok().filter(|s| *s < shape[lead + axis]) {
+                match w.sees(axis, at[lead + axis], at[lead + n + axis], shape[lead + axis]) {
                     Some(seen) => to += seen * strides[lead + axis],
                     None => return,
                 }

@@ -57,6 +57,12 @@ impl Window {
         self.dilation[axis] * (self.kernel[axis] - 1) + 1
     }
 
+    /// The element of an axis of so many that it sees at a position and an offset; `None` beside its ends.
+    pub(super) fn sees(&self, axis: usize, position: usize, offset: usize, size: usize) -> Option<usize> {
+        let ahead = position as i64 * self.stride[axis] + offset as i64 * self.dilation[axis];
+        usize::try_from(ahead - self.before[axis]).ok().filter(|seen| *seen < size)
+    }
+
     /// How many positions it has along axes of these sizes.
     ///
     /// # Errors
@@ -160,9 +166,7 @@ impl OpDef for Windows {
         let y = values::moved(x, &shape, self.value, |at| {
             let mut from = values::flat(&at[..lead], &strides);
             for axis in 0..n {
-                let (o, k) = (at[lead + axis] as i64, at[lead + n + axis] as i64);
-                let seen = o * w.stride[axis] + k * w.dilation[axis] - w.before[axis];
-                let seen = usize::try_from(seen).ok().filter(|s| *s < x.shape()[lead + axis])?;
+                let seen = w.sees(axis, at[lead + axis], at[lead + n + axis], x.shape()[lead + axis])?;
                 from += seen * strides[lead + axis];
             }
             Some(from)

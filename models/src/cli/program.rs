@@ -7,7 +7,7 @@ use crate::common::config::Sources;
 use crate::common::data::{Declared, SHIPPED};
 use crate::systems::{SYSTEMS, find};
 use latentc::import::onnx::{Given, Model};
-use latentc::{Graph, Program, Store};
+use latentc::{Graph, Store};
 use std::path::{Path, PathBuf};
 
 /// Which program.
@@ -35,9 +35,6 @@ pub struct ProgramArgs {
 pub struct Chosen {
     /// The graph, with gradients and optimizer written out.
     pub graph: Graph,
-    /// The program as the DSL made it, which also knows what parameters begin as; a file does not.
-    #[allow(dead_code)] // for words that need what parameters begin as
-    pub program: Option<Program>,
     /// The values of its parameters, where a file brings them along.
     pub values: Option<Store>,
     /// What it is for people: `lightgcn step on gowalla`, or the file.
@@ -131,7 +128,7 @@ impl ProgramArgs {
         let wanted = |name: &str| self.program.as_deref().is_none_or(|p| p == name);
         let chosen = all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, program)| {
             let title = format!("{} {name} on {}", system.name, data.name);
-            (name, Chosen { graph: program.graph().clone(), program: Some(program), values: None, title })
+            (name, Chosen { graph: program.graph().clone(), values: None, title })
         });
         let chosen: Vec<(&'static str, Chosen)> = chosen.collect();
         match (&self.program, chosen.is_empty()) {
@@ -152,7 +149,7 @@ impl ProgramArgs {
             ));
         }
         let title = path.display().to_string();
-        Ok(Chosen { graph: model.graph, program: None, values: Some(model.store), title })
+        Ok(Chosen { graph: model.graph, values: Some(model.store), title })
     }
 
     /// Options of systems mean nothing for a file.
@@ -176,6 +173,6 @@ impl ProgramArgs {
             what: format!("cannot be read ({e}); check the path"),
         })?;
         let graph = latentc::read_graph(&path.display().to_string(), &text)?;
-        Ok(Chosen { graph, program: None, values: None, title: path.display().to_string() })
+        Ok(Chosen { graph, values: None, title: path.display().to_string() })
     }
 }

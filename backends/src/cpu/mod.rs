@@ -22,6 +22,7 @@ pub(crate) mod sizes;
 mod split;
 mod threads;
 pub(crate) mod vector;
+pub(crate) mod workers;
 
 pub use isa::{ISA_NAMES, Isa};
 pub use jit::{KernelFn, Library, LoadError};

@@ -11,11 +11,11 @@ use inkwell::passes::PassBuilderOptions;
 use inkwell::targets::{FileType, TargetMachine};
 use latentc_ir::nest::{AxisKind, Expr, Index, Kernel, Stmt};
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::EmitError;
 use super::emit::emit_module;
 use super::isa::Isa;
+use super::workers::each;
 
 /// The passes: vectors and unrolling are written out by the emitter, so what is left is promotion to
 /// registers, folding, and moving what does not change out of loops.
@@ -82,32 +82,7 @@ pub(crate) fn compile_each(kernels: &[Kernel], isa: &Isa, threads: usize) -> Res
 
 /// Compiles groups of kernels, an object each, in their order.
 fn compile_groups(groups: &[Vec<&Kernel>], isa: &Isa, threads: usize) -> Result<Vec<Object>, EmitError> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = vec![];
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(group) = groups.get(at) else { return done };
-            done.push((at, compile_group(group, isa)));
-        }
-    };
-    let mut results = if threads <= 1 || groups.len() <= 1 {
-        work()
-    } else {
-        std::thread::scope(|s| {
-            let workers: Vec<_> = (0..threads.min(groups.len())).map(|_| s.spawn(work)).collect();
-            let mut all = vec![];
-            for w in workers {
-                match w.join() {
-                    Ok(part) => all.extend(part),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
-            }
-            all
-        })
-    };
-    results.sort_by_key(|(at, _)| *at);
-    results.into_iter().map(|(_, r)| r).collect()
+    each(groups, threads, |group| compile_group(group, isa)).into_iter().collect()
 }
 
 /// Compiles kernels and keeps every text on the way.

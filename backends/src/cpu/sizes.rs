@@ -5,34 +5,15 @@ use latentc_ir::nest::{AxisKind, Expr, Index, Stmt};
 /// The value of an index that is free of loop variables and loaded values; `None` for others and where it
 /// overflows or divides by nothing.
 pub(crate) fn value(index: &Index, dims: &[i64]) -> Option<i64> {
-    let two = |a: &Index, b: &Index| Some((value(a, dims)?, value(b, dims)?));
-    match index {
-        Index::Const(c) => Some(*c),
+    index.value(&|leaf| match leaf {
         Index::Dim(d) => dims.get(d.at()).copied(),
-        Index::Var(_) | Index::Val(_) => None,
-        Index::Add(a, b) => two(a, b).and_then(|(a, b)| a.checked_add(b)),
-        Index::Sub(a, b) => two(a, b).and_then(|(a, b)| a.checked_sub(b)),
-        Index::Mul(a, b) => two(a, b).and_then(|(a, b)| a.checked_mul(b)),
-        Index::Div(a, b) => two(a, b).filter(|(_, b)| *b > 0).and_then(|(a, b)| a.checked_div_euclid(b)),
-        Index::Mod(a, b) => two(a, b).filter(|(_, b)| *b > 0).and_then(|(a, b)| a.checked_rem_euclid(b)),
-        Index::Min(a, b) => two(a, b).map(|(a, b)| a.min(b)),
-        Index::Max(a, b) => two(a, b).map(|(a, b)| a.max(b)),
-    }
+        _ => None,
+    })
 }
 
 /// Whether [`value`] knows an index for any dimensions.
 pub(crate) fn is_free(index: &Index) -> bool {
-    match index {
-        Index::Const(_) | Index::Dim(_) => true,
-        Index::Var(_) | Index::Val(_) => false,
-        Index::Add(a, b)
-        | Index::Sub(a, b)
-        | Index::Mul(a, b)
-        | Index::Div(a, b)
-        | Index::Mod(a, b)
-        | Index::Min(a, b)
-        | Index::Max(a, b) => is_free(a) && is_free(b),
-    }
+    index.find(&|leaf| matches!(leaf, Index::Var(_) | Index::Val(_)).then_some(())).is_none()
 }
 
 /// Turns of a loop whose bounds the data decide: a guess.

@@ -2,6 +2,7 @@
 
 use super::limits::Limits;
 use super::model::Explanation;
+use crate::cpu::workers::each;
 use crate::cpu::{EmitError, Isa, inspect};
 use crate::error::CompileError;
 use latentc_ir::explain::{self, Code};
@@ -10,7 +11,6 @@ use latentc_ir::lower::{Schedules, Target};
 use latentc_ir::nest::Kernel;
 use latentc_ir::passes;
 use latentc_kernels::Kernels;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// What is wanted of an explanation.
@@ -60,28 +60,7 @@ pub fn explain(graph: &Graph, wanted: Wanted) -> Result<Explanation, CompileErro
 
 /// The code of kernels, in their order, on up to so many threads.
 pub(super) fn codes(kernels: &[Kernel], isa: &Isa, threads: usize) -> Result<Vec<Code>, EmitError> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = vec![];
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(kernel) = kernels.get(at) else { return done };
-            done.push((at, code(kernel, isa)));
-        }
-    };
-    let mut all = std::thread::scope(|s| {
-        let workers: Vec<_> = (0..threads.clamp(1, 64)).map(|_| s.spawn(work)).collect();
-        let mut all = vec![];
-        for w in workers {
-            match w.join() {
-                Ok(part) => all.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        all
-    });
-    all.sort_by_key(|(at, _)| *at);
-    all.into_iter().map(|(_, code)| code).collect()
+    each(kernels, threads.clamp(1, 64), |kernel| code(kernel, isa)).into_iter().collect()
 }
 
 fn code(kernel: &Kernel, isa: &Isa) -> Result<Code, EmitError> {

@@ -107,49 +107,23 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn value(&self, index: &Index) -> Option<i64> {
-        let two = |a: &Index, b: &Index| Some((self.value(a)?, self.value(b)?));
-        match index {
-            Index::Const(c) => Some(*c),
+        index.value(&|leaf| match leaf {
             Index::Dim(d) => self.dims.get(d.at()).copied(),
             Index::Var(v) => self.vars.get(v).copied(),
-            Index::Val(_) => None,
-            Index::Add(a, b) => two(a, b).and_then(|(a, b)| a.checked_add(b)),
-            Index::Sub(a, b) => two(a, b).and_then(|(a, b)| a.checked_sub(b)),
-            Index::Mul(a, b) => two(a, b).and_then(|(a, b)| a.checked_mul(b)),
-            Index::Div(a, b) => two(a, b).filter(|(_, b)| *b > 0).map(|(a, b)| a.div_euclid(b)),
-            Index::Mod(a, b) => two(a, b).filter(|(_, b)| *b > 0).map(|(a, b)| a.rem_euclid(b)),
-            Index::Min(a, b) => two(a, b).map(|(a, b)| a.min(b)),
-            Index::Max(a, b) => two(a, b).map(|(a, b)| a.max(b)),
-        }
+            _ => None,
+        })
     }
 
     /// The buffer of the first loaded value in an index.
     fn behind(&self, index: &Index) -> Option<BufId> {
-        match index {
+        index.find(&|leaf| match leaf {
             Index::Val(v) => self.loaded.get(v).copied(),
-            Index::Const(_) | Index::Var(_) | Index::Dim(_) => None,
-            Index::Add(a, b)
-            | Index::Sub(a, b)
-            | Index::Mul(a, b)
-            | Index::Div(a, b)
-            | Index::Mod(a, b)
-            | Index::Min(a, b)
-            | Index::Max(a, b) => self.behind(a).or_else(|| self.behind(b)),
-        }
+            _ => None,
+        })
     }
 
     fn is_data(&self, index: &Index) -> bool {
-        match index {
-            Index::Val(_) => true,
-            Index::Const(_) | Index::Var(_) | Index::Dim(_) => false,
-            Index::Add(a, b)
-            | Index::Sub(a, b)
-            | Index::Mul(a, b)
-            | Index::Div(a, b)
-            | Index::Mod(a, b)
-            | Index::Min(a, b)
-            | Index::Max(a, b) => self.is_data(a) || self.is_data(b),
-        }
+        index.find(&|leaf| matches!(leaf, Index::Val(_)).then_some(())).is_some()
     }
 
     /// Turns of a loop; `None` where its bounds are data and nothing is known of them.

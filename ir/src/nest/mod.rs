@@ -17,6 +17,7 @@
 //!   interpreter checks the rest.
 
 pub mod build;
+mod eval;
 mod fault;
 pub mod interp;
 pub mod parse;

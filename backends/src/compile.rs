@@ -11,7 +11,14 @@ use latentc_kernels::Kernels;
 
 impl From<&Isa> for Target {
     fn from(isa: &Isa) -> Target {
-        Target { lanes: isa.lanes, registers: isa.registers, prefetch: isa.prefetch, l1: isa.l1, l2: isa.l2 }
+        Target {
+            lanes: isa.lanes,
+            registers: isa.registers,
+            prefetch: isa.prefetch,
+            dot4: isa.dot4,
+            l1: isa.l1,
+            l2: isa.l2,
+        }
     }
 }
 

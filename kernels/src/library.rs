@@ -14,7 +14,8 @@ pub struct Kernels;
 
 impl From<&Target> for Machine {
     fn from(t: &Target) -> Machine {
-        Machine { lanes: t.lanes, registers: t.registers, l1: t.l1, l2: t.l2, prefetch: t.prefetch }
+        let Target { lanes, registers, prefetch, dot4, l1, l2 } = *t;
+        Machine { lanes, registers, l1, l2, prefetch, dot4 }
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Machine {
     pub l2: usize,
     /// Iterations that a gathering loop looks ahead with prefetches.
     pub prefetch: u32,
+    /// Whether the sum of four products of bytes is one instruction.
+    pub dot4: bool,
 }
 
 /// Rows beyond which a tile that reads its left operand in place would alias in the first cache: a stride

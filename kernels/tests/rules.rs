@@ -15,9 +15,10 @@ use latentc_ir::types::{CsrType, Type};
 use latentc_kernels::{Arg, Machine, Schedule, matmul, score_top_k, segments, top_k};
 
 /// Few lanes and registers, and many.
-const MACHINES: [Machine; 2] = [
-    Machine { lanes: 4, registers: 16, l1: 32 << 10, l2: 256 << 10, prefetch: 16 },
-    Machine { lanes: 16, registers: 32, l1: 48 << 10, l2: 1 << 20, prefetch: 32 },
+const MACHINES: [Machine; 3] = [
+    Machine { lanes: 4, registers: 16, l1: 32 << 10, l2: 256 << 10, prefetch: 16, dot4: false },
+    Machine { lanes: 16, registers: 32, l1: 48 << 10, l2: 1 << 20, prefetch: 32, dot4: false },
+    Machine { lanes: 16, registers: 32, l1: 48 << 10, l2: 1 << 20, prefetch: 32, dot4: true },
 ];
 
 /// Runs a schedule on arrays bound to operands and results.

@@ -30,6 +30,8 @@ pub struct Isa {
     pub fma: bool,
     /// Whether conversions between binary16 and binary32 are instructions.
     pub f16_convert: bool,
+    /// Whether the sum of four products of bytes is one instruction (AVX-512 VNNI).
+    pub dot4: bool,
     /// Iterations that a gathering loop (a row of a sparse matrix) looks ahead with prefetches.
     pub prefetch: u32,
     /// The matrix product's tile: rows, and columns in vectors.
@@ -71,6 +73,7 @@ impl Isa {
             registers,
             fma,
             f16_convert: fma,
+            dot4: false,
             prefetch: 32,
             tile,
             l1: 32 << 10,
@@ -93,6 +96,7 @@ impl Isa {
                 registers: 32,
                 fma: true,
                 f16_convert: true,
+                dot4: false,
                 prefetch: 16,
                 tile: (8, 3),
                 l1: 64 << 10,
@@ -109,6 +113,7 @@ impl Isa {
         let triple = host_triple();
         let mut isa = Isa::by_name(level_of(&triple, &features)?)?;
         isa.triple = triple;
+        isa.dot4 = isa.lanes == 16 && features.split(',').any(|f| f == "+avx512vnni");
         isa.features = features;
         if let Some(l1) = cache_bytes(libc::_SC_LEVEL1_DCACHE_SIZE) {
             isa.l1 = l1;
@@ -154,6 +159,7 @@ impl From<&Isa> for latentc_kernels::Machine {
             l1: isa.l1,
             l2: isa.l2,
             prefetch: isa.prefetch,
+            dot4: isa.dot4,
         }
     }
 }

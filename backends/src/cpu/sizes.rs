@@ -47,7 +47,7 @@ pub(crate) fn expr(e: &Expr) -> f64 {
     match e {
         Expr::Op(_, args) => 1.0 + args.iter().map(expr).sum::<f64>(),
         Expr::Cast(_, x) => 1.0 + expr(x),
-        Expr::Load { .. } | Expr::Lanes { .. } => 1.0,
+        Expr::Load { .. } | Expr::Lanes { .. } | Expr::Dot4 { .. } => 1.0,
         Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => 0.0,
     }
 }

@@ -246,6 +246,13 @@ impl Walk<'_> {
                 args.iter().for_each(|a| self.expr(a, times, place, order));
             }
             Expr::Cast(_, x) => self.expr(x, times, place, order),
+            Expr::Dot4 { a, b } => {
+                for (buf, at) in [a, b] {
+                    self.access(*buf, at, times, place, true);
+                }
+                self.counts.operations += 8.0 * times;
+                self.work(1.0, times, place, order);
+            }
             Expr::Lanes { buf, .. } => {
                 let n = self.counts.length.get(buf.at()).copied().unwrap_or(1) as f64;
                 self.counts.operations += times * (n - 1.0);

@@ -40,6 +40,8 @@ pub struct Target {
     pub registers: u32,
     /// Entries that loops over sparse rows look ahead with prefetches; 0 for none.
     pub prefetch: u32,
+    /// Whether the sum of four products of bytes is one instruction.
+    pub dot4: bool,
     /// Bytes of the first data cache.
     pub l1: usize,
     /// Bytes of the second cache.
@@ -49,7 +51,7 @@ pub struct Target {
 impl Default for Target {
     /// A machine with 32 vector registers of 16 lanes.
     fn default() -> Target {
-        Target { lanes: 16, registers: 32, prefetch: 32, l1: 48 << 10, l2: 2 << 20 }
+        Target { lanes: 16, registers: 32, prefetch: 32, dot4: false, l1: 48 << 10, l2: 2 << 20 }
     }
 }
 

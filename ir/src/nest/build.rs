@@ -218,6 +218,7 @@ fn renumber(body: &mut [Stmt], to: &[BufId]) {
 fn renumber_expr(e: &mut Expr, to: &[BufId]) {
     match e {
         Expr::Load { buf, .. } | Expr::Lanes { buf, .. } => *buf = to[buf.at()],
+        Expr::Dot4 { a, b } => [&mut a.0, &mut b.0].into_iter().for_each(|buf| *buf = to[buf.at()]),
         Expr::Op(_, args) => args.iter_mut().for_each(|a| renumber_expr(a, to)),
         Expr::Cast(_, x) => renumber_expr(x, to),
         Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => {}
@@ -227,6 +228,11 @@ fn renumber_expr(e: &mut Expr, to: &[BufId]) {
 /// `buf[index]`.
 pub fn load(buf: BufId, index: impl Into<Index>) -> Expr {
     Expr::Load { buf, index: Box::new(index.into()) }
+}
+
+/// The sum of four products of bytes from these elements on: u8 of `a`, i8 of `b`.
+pub fn dot4(a: BufId, at: impl Into<Index>, b: BufId, from: impl Into<Index>) -> Expr {
+    Expr::Dot4 { a: (a, Box::new(at.into())), b: (b, Box::new(from.into())) }
 }
 
 /// A scalar operation on two operands.

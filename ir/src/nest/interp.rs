@@ -370,6 +370,18 @@ impl Machine<'_> {
                 operation(*op, &args).ok_or_else(|| self.impossible(op.name()))
             }
             Expr::Cast(to, x) => Ok(convert(self.expr(x)?, *to)),
+            Expr::Dot4 { a: (a, i), b: (b, j) } => {
+                let (i, j) = (self.index(i)?, self.index(j)?);
+                let mut sum = 0;
+                for k in 0..4 {
+                    let [x, y] = [(*a, i), (*b, j)].map(|(buf, at)| {
+                        let at = at.checked_add(k).ok_or_else(|| self.overflow())?;
+                        self.get(buf, at, Access::Read)
+                    });
+                    sum += x?.as_i64() * y?.as_i64();
+                }
+                Ok(Literal::int(DType::I32, sum))
+            }
             Expr::Lanes { op, buf } => {
                 let len = self.lens[buf.at()];
                 let mut parts = (0..len)

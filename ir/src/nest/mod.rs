@@ -245,6 +245,14 @@ pub enum Expr {
     Op(ScalarOp, Vec<Expr>),
     /// Conversion: float to int truncates and saturates (NaN gives 0), int to int wraps, to bool is `!= 0`.
     Cast(DType, Box<Expr>),
+    /// The sum of four products of bytes: `a[i]*b[j] + .. + a[i+3]*b[j+3]` as an i32, where the elements of `a`
+    /// are u8 and those of `b` i8. Machines have one instruction for it, where lanes read `a` side by side.
+    Dot4 {
+        /// A buffer of u8, and the first of the four elements.
+        a: (BufId, Box<Index>),
+        /// A buffer of i8, and the first of the four elements.
+        b: (BufId, Box<Index>),
+    },
     /// Reduces the whole of a register array to one value, by halves: `a[i] op a[i + n/2]` until one is
     /// left. Its length is a power of two.
     Lanes {

@@ -399,6 +399,11 @@ impl Parser<'_> {
             Expr::Op(op, args)
         } else if let Some(to) = DType::parse(word) {
             Expr::Cast(to, Box::new(self.expr()?))
+        } else if word == "dot4" {
+            let (a, i) = self.element()?;
+            self.cursor.expect(",")?;
+            let (b, j) = self.element()?;
+            Expr::Dot4 { a: (a, Box::new(i)), b: (b, Box::new(j)) }
         } else if word == "index" {
             Expr::Index(Box::new(self.index()?))
         } else if word == "lanes" {
@@ -411,7 +416,7 @@ impl Parser<'_> {
             Expr::Lanes { op, buf: self.buf()? }
         } else {
             let known = ScalarOp::ALL.iter().map(|o| o.name());
-            let known = known.chain(DType::ALL.map(DType::name)).chain(["index", "lanes"]);
+            let known = known.chain(DType::ALL.map(DType::name)).chain(["dot4", "index", "lanes"]);
             return Err(unknown("operation", word, span, known));
         };
         self.cursor.expect(")")?;

@@ -274,6 +274,10 @@ impl Printer<'_> {
                 format!("{}({})", op.name(), args.join(", "))
             }
             Expr::Cast(to, x) => format!("{to}({})", self.expr(x)),
+            Expr::Dot4 { a, b } => {
+                let bytes = |(buf, at): &(BufId, Box<Index>)| format!("{}[{}]", self.buf(*buf), self.index(at));
+                format!("dot4({}, {})", bytes(a), bytes(b))
+            }
             Expr::Lanes { op, buf } => format!("lanes({}, {})", op.name(), self.buf(*buf)),
         }
     }

@@ -355,6 +355,16 @@ impl<'k> Verifier<'k> {
                 Some((dtype, found.iter().any(|f| f.1)))
             }
             Expr::Cast(to, x) => Some((*to, self.expr(x, place)?.1)),
+            Expr::Dot4 { a, b } => {
+                let varies = [(a, DType::U8), (b, DType::I8)].map(|((buf, at), dtype)| {
+                    let info = self.buffer(*buf, place)?;
+                    self.same_type("what `dot4` multiplies", dtype, info.dtype, place);
+                    let last = Index::Add(at.clone(), Box::new(Index::Const(3)));
+                    self.element(info, &last, place)?;
+                    self.element(info, at, place)
+                });
+                Some((DType::I32, varies[0]? | varies[1]?))
+            }
             Expr::Lanes { buf, .. } => {
                 self.combined(*buf, place);
                 let b = self.buffer(*buf, place)?;

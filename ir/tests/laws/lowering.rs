@@ -117,7 +117,7 @@ fn csr_part(value: &Value, part: CsrPart) -> Result<Array, String> {
     Ok(Array::from_slice(&[all.len()], all))
 }
 
-const TARGET: Target = Target { lanes: 4, registers: 16, prefetch: 2, l1: 1 << 15, l2: 1 << 20 };
+const TARGET: Target = Target { lanes: 4, registers: 16, prefetch: 2, dot4: false, l1: 1 << 15, l2: 1 << 20 };
 
 /// Lowers a graph and compares what the program computes with what the graph computes.
 fn check(graph: &RandomGraph, rewrite: bool, fuse: bool) -> Result<(), TestCaseError> {

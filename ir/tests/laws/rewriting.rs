@@ -67,7 +67,7 @@ proptest! {
     }
 }
 
-const TARGET: Target = Target { lanes: 8, registers: 16, prefetch: 0, l1: 1 << 15, l2: 1 << 20 };
+const TARGET: Target = Target { lanes: 8, registers: 16, prefetch: 0, dot4: false, l1: 1 << 15, l2: 1 << 20 };
 
 /// Every rule is among those that the other laws have tried.
 #[test]

@@ -52,7 +52,7 @@ impl How {
 
     /// Fused but not rewritten, or the other way round, for a processor with narrow vectors.
     pub fn narrow(rewrite: bool) -> How {
-        let target = Target { lanes: 4, registers: 16, prefetch: 2, l1: 1 << 12, l2: 1 << 13 };
+        let target = Target { lanes: 4, registers: 16, prefetch: 2, dot4: false, l1: 1 << 12, l2: 1 << 13 };
         How { target, rewrite, fuse: true, by_hand: rewrite }
     }
 

@@ -22,6 +22,7 @@ impl<'c> Emitter<'_, 'c> {
                 let x = self.expr(x)?;
                 Ok(Value { raw: self.ops.convert(x.dtype, *to, x.raw)?, dtype: *to })
             }
+            Expr::Dot4 { a, b } => self.dot4(a, b, None),
             Expr::Lanes { op, buf } => self.reduce_lanes(*op, *buf),
         }
     }

@@ -5,6 +5,7 @@
 //! `noalias`, so that LLVM knows what the nest's buffer spaces promise.
 
 mod convert;
+mod dot;
 mod expr;
 mod f8;
 mod index;

@@ -313,6 +313,10 @@ impl<'c> Emitter<'_, 'c> {
         };
         if together {
             let old = self.load(buf, &ix)?;
+            if let (Expr::Dot4 { a, b }, ReduceOp::Sum, DType::I32) = (value, op, dtype) {
+                let new = self.dot4(a, b, Some(old))?;
+                return self.write(buf, &ix, new);
+            }
             let new = self.combined(op, old, &terms)?;
             return self.write(buf, &ix, new);
         }
@@ -416,6 +420,10 @@ impl<'c> Emitter<'_, 'c> {
             }
             Expr::Op(_, args) => args.iter().any(|a| self.reads_registers(a, var)),
             Expr::Cast(_, x) => self.reads_registers(x, var),
+            Expr::Dot4 { a, b } => {
+                let load = |(buf, index): &(BufId, Box<Index>)| Expr::Load { buf: *buf, index: index.clone() };
+                self.reads_registers(&load(a), var) || self.reads_registers(&load(b), var)
+            }
             Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) | Expr::Lanes { .. } => false,
         }
     }

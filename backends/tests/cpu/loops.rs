@@ -2,11 +2,13 @@
 
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::nest::AxisKind::{Parallel, Serial, Unroll, Vector};
-use latentc_ir::nest::build::{KernelBuilder, f32c, load, op1, op2};
+use latentc_ir::nest::build::{KernelBuilder, dot4, f32c, load, op1, op2};
 use latentc_ir::nest::{Expr, Index, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 
-use crate::harness::{Numbers, compile};
+use latentc_ir::array::Array;
+
+use crate::harness::{Numbers, compile, compile_for, runnable};
 
 const SIZES: [usize; 12] = [0, 1, 3, 7, 8, 9, 15, 63, 64, 65, 200, 1001];
 
@@ -206,6 +208,48 @@ fn reductions_by_lanes() {
             let mut y = vec![0f32];
             k.run(&mut [&mut x, &mut y], &[n as i64]);
             assert_eq!(y[0], parts[0], "{} of {n}", op.name());
+        }
+    }
+}
+
+/// Sums of four products of bytes: in vectors that read one operand side by side and the other all the same,
+/// as the machine's instruction wants them, and in others; added to what is there, and by itself.
+#[test]
+fn products_of_four_bytes() {
+    let kernels: Vec<_> =
+        [(1, 4, 0), (4, 4, 0), (8, 4, 0), (16, 4, 0), (32, 4, 0), (16, 4, 4), (16, 3, 1), (8, 0, 0)]
+            .into_iter()
+            .map(|(width, first, second)| {
+                let mut k = KernelBuilder::new(format!("dot_{width}_{first}_{second}"));
+                let n = k.dim("n");
+                let a = k.buffer("a", DType::U8, n.clone() * 4 + 4, Space::In);
+                let b = k.buffer("b", DType::I8, n.clone() * 4 + 4, Space::In);
+                let y = k.buffer("y", DType::I32, n.clone(), Space::InOut);
+                let z = k.buffer("z", DType::I32, n.clone(), Space::Out);
+                k.for_("i", n, Vector(width), |k, i| {
+                    let dot = || dot4(a, i.clone() * first, b, i.clone() * second + 2);
+                    k.accumulate(ReduceOp::Sum, y, i.clone(), dot());
+                    k.store(z, i.clone(), dot());
+                });
+                k.finish()
+            })
+            .collect();
+    for isa in runnable() {
+        let set = compile_for(&kernels, &isa);
+        for n in [0, 1, 5, 16, 37, 64] {
+            let mut r = Numbers::new(n as u64);
+            let mut some = |dtype, len: usize| {
+                let mut a = Array::zeros(dtype, &[len]);
+                (0..len).for_each(|i| a.set(i, Literal::int(dtype, r.bits() as i64 >> 8)));
+                a
+            };
+            let bytes = 4 * n + 4;
+            let params =
+                [some(DType::U8, bytes), some(DType::I8, bytes), some(DType::I32, n), some(DType::I32, n)];
+            for (at, k) in kernels.iter().enumerate() {
+                let (expected, found) = set.both(at, &params, &[n as i64]);
+                assert_eq!(expected, found, "{} of {n} on {}", k.name, isa.name);
+            }
         }
     }
 }

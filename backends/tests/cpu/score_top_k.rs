@@ -144,6 +144,27 @@ fn sizes_and_edges() {
     Case::new(130, 97, 33, 17, 30).check("q");
 }
 
+/// So many items that a bar is looked for first; one user has nearly all of them, and many scores are equal.
+#[test]
+fn many_items() {
+    for (q, d, k) in [(70, 8, 20), (130, 20, 5), (66, 3, 150)] {
+        Case::new(q, 9001, d, k, 40).check("");
+    }
+    Case::new(70, 9001, 8, 20, 40).check("qndz");
+    // Rows of many sizes, of zeros, with what is no number; sums are exact in any order.
+    let mut c = Case::new(70, 9001, 16, 20, 40);
+    let mut r = Numbers::new(5);
+    for (at, x) in c.items.iter_mut().enumerate() {
+        *x = (r.below(65) as f32 - 32.0) / 16.0 * ((at / 16) % 7) as f32;
+    }
+    c.items[16 * 4000] = f32::INFINITY;
+    c.items[16 * 77 + 3] = f32::NAN;
+    c.queries[16..32].fill(0.0);
+    c.queries[32] = f32::NAN;
+    c.queries[48] = 1e30;
+    c.check("");
+}
+
 #[test]
 fn fewer_than_k() {
     for (q, n, d, k) in [(3, 5, 4, 20), (10, 0, 4, 5), (0, 10, 4, 5), (4, 10, 0, 12)] {

@@ -275,7 +275,8 @@ impl Printer<'_> {
             }
             Expr::Cast(to, x) => format!("{to}({})", self.expr(x)),
             Expr::Dot4 { a, b } => {
-                let bytes = |(buf, at): &(BufId, Box<Index>)| format!("{}[{}]", self.buf(*buf), self.index(at));
+                let bytes =
+                    |(buf, at): &(BufId, Box<Index>)| format!("{}[{}]", self.buf(*buf), self.index(at));
                 format!("dot4({}, {})", bytes(a), bytes(b))
             }
             Expr::Lanes { op, buf } => format!("lanes({}, {})", op.name(), self.buf(*buf)),

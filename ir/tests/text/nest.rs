@@ -194,6 +194,7 @@ fn broken_rules_are_found() {
         ("for i in 0..4 {\nacc[i] = 0.0:f32\n}", "a position of register array `acc` must be constant"),
         ("if true {\nlet %0: f32 = x[0]\n}\ny[0] = %0", "value %0 is used where it is not bound"),
         ("let %0: f32 = x[0]\nlet %0: f32 = x[0]", "value %0 is bound twice"),
+        ("y[0] = f32(dot4(x[0], p[0]))", "what `dot4` multiplies must be u8, f32 found"),
         ("y[0] = lanes(sum, x)", "lanes are taken of `x`, which is in"),
         ("y[8] = x[0]", "position 8 of `y`, which has 8 elements"),
         ("for i in 0..9 {\ny[i] = x[0]\n}", "position 0 to 8 of `y`"),
@@ -269,6 +270,32 @@ fn the_interpreter_runs_what_is_written() {
     );
     // 1 + x[c] (1 + 2 + 3 + 4), added up over c; element 6 stays as it was.
     assert_eq!(found, Ok(vec![104.0, 1.0, 2.0, 3.0, 4.0, 50.0, 0.0, 70.0]));
+}
+
+#[test]
+fn products_of_four_bytes_are_read_and_run() {
+    let text = "kernel t {
+  in a: u8[8]
+  in b: i8[8]
+  out y: i32[2]
+
+  for i in 0..2 {
+    y[i] = dot4(a[i * 4], b[4 - i])
+  }
+}
+";
+    let k = parse("t", text).unwrap();
+    assert_eq!(k.to_string(), text);
+    assert_eq!(verify(&k), Ok(()));
+    let a = Array::from_f64(DType::U8, &[8], &[255.0, 1.0, 2.0, 3.0, 0.0, 200.0, 7.0, 1.0]);
+    let b = Array::from_f64(DType::I8, &[8], &[1.0, 2.0, 3.0, -4.0, -128.0, 5.0, 6.0, 127.0]);
+    let mut params = [a, b, Array::zeros(DType::I32, &[2])];
+    run(&k, &mut params, &[], None).unwrap();
+    let first = 255 * -128 + 5 + 2 * 6 + 3 * 127;
+    assert_eq!(params[2].to_f64(), [f64::from(first), f64::from(200 * -128 + 7 * 5 + 6)]);
+    let wrong = parse("t", &text.replace("b[4 - i]", "b[5 - i]")).unwrap();
+    assert!(verify(&wrong).is_err());
+    assert!(parse("t", &text.replace("a[i * 4]", "0:u8")).is_err());
 }
 
 #[test]

@@ -124,7 +124,11 @@ pub(super) fn items_kernel(name: &str, plan: &Plan) -> Kernel {
                 let (sums, total) = if in_vector { wide_sums } else { rest_sums };
                 let x = load(items, item.clone() * d.clone() + p.clone());
                 let whole = scale.round(k, x, sums, lane.clone());
-                k.store(bytes, item.clone() * wide.clone() + p, Expr::Cast(DType::I8, Box::new(whole.into())));
+                k.store(
+                    bytes,
+                    item.clone() * wide.clone() + p,
+                    Expr::Cast(DType::I8, Box::new(whole.into())),
+                );
                 let whole = Expr::Cast(DType::I32, Box::new(whole.into()));
                 k.accumulate(ReduceOp::Sum, total, lane, whole);
             });

@@ -4,10 +4,12 @@
 //! round queries to bytes, in panels [d / 4][columns][4]          (step 1)
 //! round items to bytes, a scale a chunk                          (step 2)
 //! for block of queries                                           (step 3, parallel)
+//!   a bar to begin with                                          (`hints`)
 //!   for chunk of items, for panel of queries in the block
 //!     the estimate below which no item of the chunk can beat the query's bar
 //!     for tile: items x queries, sums of bytes in registers
-//!       if some sum is above that: for those that are, the score; the list
+//!       if some sum is above that: those that are wait, while their items come from memory
+//!     for what waits: if its sum is still above: the score; the list
 //! ```
 //! A score is 16 chains of fused multiply-adds, element `p` in chain `p mod 16`, added up by halves, and what is
 //! beyond the last whole 16 one by one. Estimates decide which scores are computed and nothing else: the result is
@@ -16,13 +18,16 @@
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::nest::AxisKind::{Parallel, Serial, Unroll, Vector};
-use latentc_ir::nest::build::{KernelBuilder, dot4, f32c, load, op1, op2};
+use latentc_ir::nest::build::{KernelBuilder, dot4, load, op2};
 use latentc_ir::nest::{BufId, Expr, Index, Kernel, Space, Split, ValId};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 
 use super::Plan;
-use super::bytes::{SLACK, WIDEST, items_kernel, queries_kernel, row_bytes};
+use super::bytes::{WIDEST, items_kernel, queries_kernel, row_bytes};
+use super::hints;
+use super::judge::Judge;
 use super::ranking::{Block, Ranking, greatest, if_some};
+use crate::lists::i32c;
 use crate::tile::{Tile, each_sum, row_tiles};
 use crate::{Arg, Machine, Schedule, Step, Temp};
 
@@ -31,7 +36,11 @@ pub(super) const TILES: i64 = 32;
 /// Queries at least: for fewer, rounding the items costs as much as scoring them.
 const QUERIES: i64 = 64;
 /// Chains of a score.
-const CHAINS: u32 = 16;
+pub(super) const CHAINS: u32 = 16;
+/// Items that wait, at most, before they are ranked.
+const ROOM: i64 = 1024;
+/// Floats of a line of the cache.
+const LINE: i64 = 16;
 /// Words of four bytes that the inner loop takes a turn.
 const UNROLL: i64 = 4;
 
@@ -66,8 +75,8 @@ pub(super) fn schedule(name: &str, plan: &Plan) -> Schedule {
     }
 }
 
-/// The buffers of the kernel beside those of the ranking.
-struct Buffers {
+/// The buffers of the kernel beside those of the ranking, and its sizes.
+pub(super) struct Buffers {
     queries: BufId,
     items: BufId,
     query_bytes: BufId,
@@ -75,73 +84,48 @@ struct Buffers {
     item_bytes: BufId,
     item_starts: BufId,
     item_bounds: BufId,
-    /// A tile's sums, when some of them are above their bar, and the greatest of each column.
+    /// A tile's sums, when some of them are above their floor, and the greatest of each column.
     sums: BufId,
     most: BufId,
-    judge: Judge,
+    waiting: Waiting,
+    pub judge: Judge,
+    /// Elements of a row; bytes of one.
+    d: Index,
+    wide: Index,
+    /// Chunks of items, columns of all panels.
+    chunks: Index,
+    columns: Index,
+}
+
+/// A panel of queries.
+pub(super) struct Panel {
+    /// Its position among all.
+    at: Index,
+    /// Its first column in the block.
+    pub column: Index,
 }
 
 fn kernel(name: &str, plan: &Plan) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
-    let (q, n, d) = (k.size(plan.queries), k.size(plan.items), k.size(plan.width));
-    let Tile { rows, cols, lanes } = plan.tile;
-    let wide = row_bytes(&d);
-    let columns = (q.clone() + (cols - 1)).floor_div(cols) * cols;
-    let chunks = (n.clone() + (plan.chunk - 1)).floor_div(plan.chunk);
-    let queries = k.buffer("queries", DType::F32, q * d.clone(), Space::In);
-    let items = k.buffer("items", DType::F32, n.clone() * d.clone(), Space::In);
-    let query_bytes = k.buffer("query_bytes", DType::U8, columns.clone() * wide.clone(), Space::In);
-    let query_bounds = k.buffer("query_bounds", DType::F32, columns.clone() * 3, Space::In);
-    let item_bytes = k.buffer("item_bytes", DType::I8, n.clone() * wide.clone(), Space::In);
-    let item_starts = k.buffer("item_starts", DType::I32, n.clone(), Space::In);
-    let item_bounds = k.buffer("item_bounds", DType::F32, chunks.clone() * 3, Space::In);
+    let (n, b) = (k.size(plan.items), Buffers::declare(k, plan));
     let ranking = Ranking::declare(k, plan);
-    let b = Buffers {
-        queries,
-        items,
-        query_bytes,
-        query_bounds,
-        item_bytes,
-        item_starts,
-        item_bounds,
-        sums: k.buffer("sums", DType::I32, rows * cols, Space::Stack),
-        most: k.buffer("most", DType::I32, cols, Space::Stack),
-        judge: Judge::declare(k, plan.block()),
-    };
-
     k.for_("block", ranking.blocks(), Parallel(Split::Even), |k, t| {
         let block = ranking.start(k, t);
-        k.for_("chunk", chunks.clone(), Serial, |k, chunk| {
+        hints::set(k, &b, &ranking, &block, plan);
+        k.for_("chunk", b.chunks.clone(), Serial, |k, chunk| {
             let lo = chunk.clone() * plan.chunk;
             let hi = (lo.clone() + plan.chunk).min(n.clone());
-            let (here, before) = ranking.panels_of(&block, cols);
-            k.for_("panel", here, Serial, |k, panel| {
-                let column = panel.clone() * cols;
-                let (panel, all) = (before.clone() + panel, columns.clone());
-                let of_chunk = [0, 1, 2].map(|plane| {
-                    k.let_(DType::F32, load(b.item_bounds, chunks.clone() * plane + chunk.clone()))
-                });
-                k.for_("j", cols, Vector(lanes), |k, j| {
-                    let of_query = [0, 1, 2].map(|plane| {
-                        let at = all.clone() * plane + panel.clone() * cols + j.clone();
-                        k.let_(DType::F32, load(b.query_bounds, at))
-                    });
-                    b.judge.measure(k, &ranking, column.clone() + j, of_query, of_chunk, &d);
-                });
+            b.each_panel(k, &ranking, &block, plan, |k, panel| {
+                b.measure(k, &ranking, plan, panel, &chunk);
+                b.waiting.start(k);
                 row_tiles(k, lo, hi, &plan.heights(), |k, i0, height| {
-                    let tile = plan.tile.with_rows(height);
-                    let sums = estimate(k, &b, tile, &i0, &panel, &wide);
-                    let most = greatest(k, tile, sums);
-                    let floor = b.judge.floor;
-                    let over =
-                        |j: Index| op2(ScalarOp::Gt, load(most, j.clone()), load(floor, column.clone() + j));
-                    if_some(k, format!("some_{height}"), cols, lanes, over, |k| {
-                        each_sum(k, tile, |k, _, _, at| k.store(b.sums, at.clone(), load(sums, at)));
-                        k.for_("j", cols, Vector(lanes), |k, j| k.store(b.most, j.clone(), load(most, j)));
-                        walk(k, &b, &ranking, &block, tile, &i0, &column, &d);
+                    b.sift(k, plan.tile.with_rows(height), &i0, panel, |k| {
+                        let full = op2(ScalarOp::Gt, b.waiting.count(), i32c(ROOM));
+                        k.if_(full, |k| b.rank(k, &ranking, &block, panel), |_| {});
                     });
                 });
+                b.rank(k, &ranking, &block, panel);
             });
         });
         ranking.write(k, &block);
@@ -149,76 +133,207 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
     builder.finish()
 }
 
-/// A tile's sums of products of bytes.
-fn estimate(k: &mut KernelBuilder, b: &Buffers, tile: Tile, i0: &Index, panel: &Index, wide: &Index) -> BufId {
-    let sums = tile.sums(k, DType::I32);
-    k.for_("i", tile.rows, Unroll, |k, i| {
-        let start = k.let_(DType::I32, load(b.item_starts, i0.clone() + i.clone()));
-        k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
-            k.store(sums, i.clone() * tile.cols + j, start.into());
+impl Buffers {
+    fn declare(k: &mut KernelBuilder, plan: &Plan) -> Buffers {
+        let (q, n, d) = (k.size(plan.queries), k.size(plan.items), k.size(plan.width));
+        let Tile { rows, cols, .. } = plan.tile;
+        let wide = row_bytes(&d);
+        let columns = (q.clone() + (cols - 1)).floor_div(cols) * cols;
+        let chunks = (n.clone() + (plan.chunk - 1)).floor_div(plan.chunk);
+        Buffers {
+            queries: k.buffer("queries", DType::F32, q * d.clone(), Space::In),
+            items: k.buffer("items", DType::F32, n.clone() * d.clone(), Space::In),
+            query_bytes: k.buffer("query_bytes", DType::U8, columns.clone() * wide.clone(), Space::In),
+            query_bounds: k.buffer("query_bounds", DType::F32, columns.clone() * 3, Space::In),
+            item_bytes: k.buffer("item_bytes", DType::I8, n.clone() * wide.clone(), Space::In),
+            item_starts: k.buffer("item_starts", DType::I32, n, Space::In),
+            item_bounds: k.buffer("item_bounds", DType::F32, chunks.clone() * 3, Space::In),
+            sums: k.buffer("sums", DType::I32, rows * cols, Space::Stack),
+            most: k.buffer("most", DType::I32, cols, Space::Stack),
+            waiting: Waiting::declare(k, plan),
+            judge: Judge::declare(k, plan.block()),
+            d,
+            wide,
+            chunks,
+            columns,
+        }
+    }
+
+    /// Goes over the panels of a block.
+    pub fn each_panel(
+        &self,
+        k: &mut KernelBuilder,
+        ranking: &Ranking,
+        block: &Block,
+        plan: &Plan,
+        body: impl FnOnce(&mut KernelBuilder, &Panel),
+    ) {
+        let (here, before) = ranking.panels_of(block, plan.tile.cols);
+        k.for_("panel", here, Serial, |k, panel| {
+            let column = panel.clone() * plan.tile.cols;
+            body(k, &Panel { at: before + panel, column });
         });
-    });
-    let words = wide.clone().floor_div(4);
-    let step = |k: &mut KernelBuilder, w: Index| {
+    }
+
+    /// Computes what estimates of a chunk's items for a panel's queries are worth.
+    pub fn measure(
+        &self,
+        k: &mut KernelBuilder,
+        ranking: &Ranking,
+        plan: &Plan,
+        panel: &Panel,
+        chunk: &Index,
+    ) {
+        let planes = [0, 1, 2];
+        let of_chunk = planes
+            .map(|p| k.let_(DType::F32, load(self.item_bounds, self.chunks.clone() * p + chunk.clone())));
+        k.for_("j", plan.tile.cols, Vector(plan.tile.lanes), |k, j| {
+            let column = panel.at.clone() * plan.tile.cols + j.clone();
+            let of_query = planes.map(|p| {
+                k.let_(DType::F32, load(self.query_bounds, self.columns.clone() * p + column.clone()))
+            });
+            self.judge.measure(k, ranking, panel.column.clone() + j, of_query, of_chunk, &self.d);
+        });
+    }
+
+    /// A tile's sums of products of bytes.
+    pub fn estimate(&self, k: &mut KernelBuilder, tile: Tile, i0: &Index, panel: &Panel) -> BufId {
+        let sums = tile.sums(k, DType::I32);
         k.for_("i", tile.rows, Unroll, |k, i| {
+            let start = k.let_(DType::I32, load(self.item_starts, i0.clone() + i.clone()));
             k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
-                let query = ((panel.clone() * words.clone() + w.clone()) * tile.cols + j.clone()) * 4;
-                let item = (i0.clone() + i.clone()) * wide.clone() + w.clone() * 4;
-                let product = dot4(b.query_bytes, query, b.item_bytes, item);
-                k.accumulate(ReduceOp::Sum, sums, i.clone() * tile.cols + j, product);
+                k.store(sums, i.clone() * tile.cols + j, start.into());
             });
         });
-    };
-    let whole = words.clone().floor_div(UNROLL) * UNROLL;
-    k.for_step("w", 0, whole.clone(), UNROLL, Serial, |k, w| {
-        k.for_("u", UNROLL, Unroll, |k, u| step(k, w + u));
-    });
-    if whole != words {
-        k.for_step("w", whole, words.clone(), 1, Serial, step);
+        let words = self.wide.clone().floor_div(4);
+        let step = |k: &mut KernelBuilder, w: Index| {
+            k.for_("i", tile.rows, Unroll, |k, i| {
+                k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
+                    let query = ((panel.at.clone() * words.clone() + w.clone()) * tile.cols + j.clone()) * 4;
+                    let item = (i0.clone() + i.clone()) * self.wide.clone() + w.clone() * 4;
+                    let product = dot4(self.query_bytes, query, self.item_bytes, item);
+                    k.accumulate(ReduceOp::Sum, sums, i.clone() * tile.cols + j, product);
+                });
+            });
+        };
+        let whole = words.clone().floor_div(UNROLL) * UNROLL;
+        k.for_step("w", 0, whole.clone(), UNROLL, Serial, |k, w| {
+            k.for_("u", UNROLL, Unroll, |k, u| step(k, w + u));
+        });
+        if whole != words {
+            k.for_step("w", whole, words.clone(), 1, Serial, step);
+        }
+        sums
     }
-    sums
+
+    /// Lets those items of a tile wait whose sums are above their query's floor, and calls `then` if there are any.
+    fn sift(
+        &self,
+        k: &mut KernelBuilder,
+        tile: Tile,
+        i0: &Index,
+        panel: &Panel,
+        then: impl FnOnce(&mut KernelBuilder),
+    ) {
+        let sums = self.estimate(k, tile, i0, panel);
+        let most = greatest(k, tile, sums);
+        let floor = |j: Index| load(self.judge.floor, panel.column.clone() + j);
+        let over = |j: Index| op2(ScalarOp::Gt, load(most, j.clone()), floor(j));
+        if_some(k, format!("some_{}", tile.rows), tile.cols, tile.lanes, over, |k| {
+            each_sum(k, tile, |k, _, _, at| k.store(self.sums, at.clone(), load(sums, at)));
+            k.for_("j", tile.cols, Vector(tile.lanes), |k, j| k.store(self.most, j.clone(), load(most, j)));
+            self.walk(k, tile, i0, panel);
+            then(k);
+        });
+    }
+
+    /// Goes through the sums of a tile in memory, query by query.
+    fn walk(&self, k: &mut KernelBuilder, tile: Tile, i0: &Index, panel: &Panel) {
+        let lanes = i64::from(tile.lanes);
+        let above =
+            |sum: Expr, j: Index| op2(ScalarOp::Gt, sum, load(self.judge.floor, panel.column.clone() + j));
+        k.for_step("v", 0, tile.cols, lanes, Serial, |k, v| {
+            let some = |l: Index| above(load(self.most, v.clone() + l.clone()), v.clone() + l);
+            if_some(k, format!("some_here_{}", tile.rows), lanes, tile.lanes, some, |k| {
+                k.for_("l", lanes, Serial, |k, l| {
+                    let j = v.clone() + l;
+                    let each = |k: &mut KernelBuilder| {
+                        k.for_("i", tile.rows, Serial, |k, i| {
+                            let sum = k.let_(DType::I32, load(self.sums, i.clone() * tile.cols + j.clone()));
+                            let item = i0.clone() + i;
+                            let wait = |k: &mut KernelBuilder| {
+                                self.waiting.add(k, (self.items, &self.d), j.clone(), item, sum);
+                            };
+                            k.if_(above(sum.into(), j.clone()), wait, |_| {});
+                        });
+                    };
+                    k.if_(above(load(self.most, j.clone()), j.clone()), each, |_| {});
+                });
+            });
+        });
+    }
+
+    /// Scores what waits and lets it into the lists; nothing waits any more.
+    fn rank(&self, k: &mut KernelBuilder, ranking: &Ranking, block: &Block, panel: &Panel) {
+        self.waiting.each(k, |k, column, item, sum| {
+            let query = panel.column.clone() + column;
+            let still = op2(ScalarOp::Gt, sum, load(self.judge.floor, query.clone()));
+            let offer = |k: &mut KernelBuilder| {
+                let id = k.let_(DType::I32, Expr::Cast(DType::I32, Box::new(Expr::from(item.clone()))));
+                let row = (block.first.clone() + query.clone()) * self.d.clone();
+                let score = score(k, (self.queries, row), (self.items, item * self.d.clone()), &self.d);
+                ranking.offer(k, block, query, (score, id), |k, query| self.judge.raise(k, ranking, query));
+            };
+            k.if_(still, offer, |_| {});
+        });
+        self.waiting.start(k);
+    }
 }
 
-/// Goes through the sums of a tile in memory, query by query, and scores the items that are above its floor.
-#[allow(clippy::too_many_arguments)]
-fn walk(
-    k: &mut KernelBuilder,
-    b: &Buffers,
-    ranking: &Ranking,
-    block: &Block,
-    tile: Tile,
-    first_item: &Index,
-    column: &Index,
-    d: &Index,
-) {
-    let lanes = i64::from(tile.lanes);
-    let above = |sum: Expr, query: Index| op2(ScalarOp::Gt, sum, load(b.judge.floor, query));
-    k.for_step("v", 0, tile.cols, lanes, Serial, |k, v| {
-        let some = |l: Index| above(load(b.most, v.clone() + l.clone()), column.clone() + v.clone() + l);
-        if_some(k, format!("some_here_{}", tile.rows), lanes, tile.lanes, some, |k| {
-            k.for_("l", lanes, Serial, |k, l| {
-                let j = v.clone() + l;
-                let query = column.clone() + j.clone();
-                let of_query = above(load(b.most, j.clone()), query.clone());
-                let each = |k: &mut KernelBuilder| {
-                    k.for_("i", tile.rows, Serial, |k, i| {
-                        let this = above(load(b.sums, i.clone() * tile.cols + j), query.clone());
-                        let item = first_item.clone() + i;
-                        let offer = |k: &mut KernelBuilder| {
-                            let id = k.let_(DType::I32, Expr::Cast(DType::I32, Box::new(Expr::from(item.clone()))));
-                            let row = (block.first.clone() + query.clone()) * d.clone();
-                            let score = score(k, (b.queries, row), (b.items, item * d.clone()), d);
-                            ranking.offer(k, block, query, (score, id), |k, query| {
-                                b.judge.raise(k, ranking, query);
-                            });
-                        };
-                        k.if_(this, offer, |_| {});
-                    });
-                };
-                k.if_(of_query, each, |_| {});
-            });
+/// Items that wait to be scored, for queries of the panel at work, in the order of the items. Their rows are far
+/// away in memory: one after the other they would take longer than all the estimates.
+struct Waiting {
+    columns: BufId,
+    items: BufId,
+    sums: BufId,
+    count: BufId,
+}
+
+impl Waiting {
+    fn declare(k: &mut KernelBuilder, plan: &Plan) -> Waiting {
+        // A tile is added to what is not yet more than `ROOM`.
+        let room = ROOM + 1 + plan.tile.rows * plan.tile.cols;
+        let mut array = |name: &str| k.buffer(name, DType::I32, room, Space::Stack);
+        let [columns, items, sums] = ["waiting_columns", "waiting_items", "waiting_sums"].map(&mut array);
+        Waiting { columns, items, sums, count: k.buffer("waiting", DType::I32, 1, Space::Register) }
+    }
+
+    fn start(&self, k: &mut KernelBuilder) {
+        k.store(self.count, 0, i32c(0));
+    }
+
+    fn count(&self) -> Expr {
+        load(self.count, 0)
+    }
+
+    fn add(&self, k: &mut KernelBuilder, (rows, d): (BufId, &Index), column: Index, item: Index, sum: ValId) {
+        k.for_step("p", 0, d.clone(), LINE, Serial, |k, p| k.prefetch(rows, item.clone() * d.clone() + p));
+        let at = k.load_index(self.count, 0);
+        let number = |i: Index| Expr::Cast(DType::I32, Box::new(Expr::from(i)));
+        k.store(self.columns, at.clone(), number(column));
+        k.store(self.items, at.clone(), number(item));
+        k.store(self.sums, at.clone(), sum.into());
+        k.store(self.count, 0, number(at + 1));
+    }
+
+    fn each(&self, k: &mut KernelBuilder, body: impl FnOnce(&mut KernelBuilder, Index, Index, Expr)) {
+        let count = k.load_index(self.count, 0);
+        k.for_("waiting", count, Serial, |k, at| {
+            let column = k.load_index(self.columns, at.clone());
+            let item = k.load_index(self.items, at.clone());
+            body(k, column, item, load(self.sums, at));
         });
-    });
+    }
 }
 
 /// The product of two rows.
@@ -241,79 +356,4 @@ fn score(k: &mut KernelBuilder, (a, i): (BufId, Index), (b, j): (BufId, Index), 
         });
     }
     k.let_(DType::F32, load(total, 0))
-}
-
-/// What tells from an estimate that a score cannot beat its query's bar: for each query of the block, and the
-/// chunk and panel at work.
-struct Judge {
-    /// What score and estimate differ by at most; +inf where nothing is known.
-    bound: BufId,
-    /// Units of the estimate in one of the score.
-    inverse: BufId,
-    /// The greatest estimate that is too low.
-    floor: BufId,
-}
-
-impl Judge {
-    fn declare(k: &mut KernelBuilder, block: i64) -> Judge {
-        let mut array = |name: &str, d| k.buffer(name, d, block, Space::Stack);
-        Judge {
-            bound: array("bound", DType::F32),
-            inverse: array("inverse", DType::F32),
-            floor: array("floor", DType::I32),
-        }
-    }
-
-    /// Computes the bounds of a query, given scale, norm and error of its row and of the chunk's.
-    fn measure(
-        &self,
-        k: &mut KernelBuilder,
-        ranking: &Ranking,
-        query: Index,
-        [scale, norm, error]: [ValId; 3],
-        [item_scale, item_norm, item_error]: [ValId; 3],
-        d: &Index,
-    ) {
-        let two = |op, a: ValId, b: ValId| op2(op, a.into(), b.into());
-        let unit = k.let_(DType::F32, two(ScalarOp::Mul, scale, item_scale));
-        let product = k.let_(DType::F32, two(ScalarOp::Mul, norm, item_norm));
-        let (a, b) = (two(ScalarOp::Mul, error, item_norm), two(ScalarOp::Mul, norm, item_error));
-        let rounded = op2(ScalarOp::Mul, op2(ScalarOp::Add, a, b), f32c(SLACK));
-        // The score is a sum of its own rounding: a chain, and the tree over the chains.
-        let length = Expr::Cast(DType::F32, Box::new(Expr::from(d.clone().floor_div(i64::from(CHAINS)) + 20)));
-        let summed = op2(ScalarOp::Mul, op2(ScalarOp::Mul, product.into(), length), f32c(1.2e-7));
-        // Products that leave the normal numbers lose more; where all are zero there is nothing to lose.
-        let some = op2(ScalarOp::Gt, product.into(), f32c(0.0));
-        let least = Expr::Op(ScalarOp::Select, vec![some, f32c(1e-37), f32c(0.0)]);
-        let bound = op2(ScalarOp::Add, op2(ScalarOp::Add, rounded, summed), least);
-        let bound = k.let_(DType::F32, bound);
-        let known = op2(
-            ScalarOp::And,
-            op2(ScalarOp::Lt, unit.into(), f32c(1e30)),
-            op2(ScalarOp::Lt, bound.into(), f32c(1e38)),
-        );
-        let known = k.let_(DType::Bool, known);
-        let pick = |x: Expr, y: f64| Expr::Op(ScalarOp::Select, vec![known.into(), x, f32c(y)]);
-        k.store(self.bound, query.clone(), pick(bound.into(), f64::INFINITY));
-        k.store(self.inverse, query.clone(), pick(op1(ScalarOp::Recip, unit.into()), 1.0));
-        self.raise(k, ranking, query);
-    }
-
-    /// Computes the floor of a query from its bar.
-    fn raise(&self, k: &mut KernelBuilder, ranking: &Ranking, query: Index) {
-        let bar = k.let_(DType::F32, load(ranking.bar, query.clone()));
-        let room = op2(ScalarOp::Sub, bar.into(), load(self.bound, query.clone()));
-        let exact = k.let_(DType::F32, op2(ScalarOp::Mul, room, load(self.inverse, query.clone())));
-        // The three operations above round; lower is safe.
-        let positive = op2(ScalarOp::Gt, exact.into(), f32c(0.0));
-        let factor = Expr::Op(ScalarOp::Select, vec![positive, f32c(0.999_999), f32c(1.000_001)]);
-        let whole = op1(ScalarOp::Floor, op2(ScalarOp::Mul, exact.into(), factor));
-        let whole = Expr::Cast(DType::I32, Box::new(whole));
-        let limit = |op: ReduceOp| Expr::Lit(op.identity(DType::I32));
-        let open = op2(ScalarOp::Ne, bar.into(), bar.into());
-        let shut = op2(ScalarOp::Eq, bar.into(), f32c(f64::INFINITY));
-        let floor = Expr::Op(ScalarOp::Select, vec![shut, limit(ReduceOp::Min), whole]);
-        let floor = Expr::Op(ScalarOp::Select, vec![open, limit(ReduceOp::Max), floor]);
-        k.store(self.floor, query, floor);
-    }
 }

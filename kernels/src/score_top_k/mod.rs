@@ -13,6 +13,8 @@
 
 mod bytes;
 mod filtered;
+mod hints;
+mod judge;
 mod product;
 mod ranking;
 

@@ -50,7 +50,8 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
     let k = &mut builder;
     let (q, n, d) = (k.size(plan.queries), k.size(plan.items), k.size(plan.width));
     let Tile { rows, cols, .. } = plan.tile;
-    let panels = k.buffer("panels", DType::F32, (q + (cols - 1)).floor_div(cols) * d.clone() * cols, Space::In);
+    let panels =
+        k.buffer("panels", DType::F32, (q + (cols - 1)).floor_div(cols) * d.clone() * cols, Space::In);
     let items = k.buffer("items", DType::F32, n.clone() * d.clone(), Space::In);
     let ranking = Ranking::declare(k, plan);
     // A tile's sums, when some of them may enter a list.
@@ -117,4 +118,3 @@ fn walk(
         });
     });
 }
-

@@ -135,8 +135,26 @@ impl Ranking {
                 k.store(halvings, j.clone(), sum.fold(zero, |a, b| op2(ScalarOp::Add, a, b)));
                 k.store(self.bar, j.clone(), f32c(f64::NAN));
             },
-            |k| k.store(self.bar, j.clone(), f32c(f64::INFINITY)),
+            |k| {
+                k.store(count, j.clone(), Expr::Lit(Literal::zero(DType::U32)));
+                k.store(self.bar, j.clone(), f32c(f64::INFINITY));
+            },
         );
+    }
+
+    /// Goes through the items that a query has.
+    pub fn each_seen(
+        &self,
+        k: &mut KernelBuilder,
+        query: Index,
+        body: impl FnOnce(&mut KernelBuilder, Index),
+    ) {
+        let count = k.load_index(self.seen[1], query.clone());
+        k.for_("entry", count, Serial, |k, entry| {
+            let first = k.load_index(self.seen[0], query);
+            let item = k.load_index(self.indices, first + entry);
+            body(k, item);
+        });
     }
 
     /// Puts an item into a query's list, if its score beats the bar and the query does not have it already,

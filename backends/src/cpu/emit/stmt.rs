@@ -421,7 +421,8 @@ impl<'c> Emitter<'_, 'c> {
             Expr::Op(_, args) => args.iter().any(|a| self.reads_registers(a, var)),
             Expr::Cast(_, x) => self.reads_registers(x, var),
             Expr::Dot4 { a, b } => {
-                let load = |(buf, index): &(BufId, Box<Index>)| Expr::Load { buf: *buf, index: index.clone() };
+                let load =
+                    |(buf, index): &(BufId, Box<Index>)| Expr::Load { buf: *buf, index: index.clone() };
                 self.reads_registers(&load(a), var) || self.reads_registers(&load(b), var)
             }
             Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) | Expr::Lanes { .. } => false,

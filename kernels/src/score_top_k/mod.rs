@@ -100,7 +100,7 @@ pub fn score_top_k(name: &str, op: &ScoreTopK, operands: &[Type], machine: &Mach
     let most = queries.as_const().map_or(i64::MAX, |q| (q + tile.cols - 1) / tile.cols);
     let filter = filtered::pays(machine, queries, width);
     // A chunk's rows stay in the first cache while the block's panels go over them.
-    let row = width.upper().clamp(1, 1 << 20) as i64 * if filter { 1 } else { 4 };
+    let row = width.upper().clamp(1, 1 << 20) * if filter { 1 } else { 4 };
     let most_tiles = if filter { filtered::TILES } else { 64 };
     let tiles = (machine.l1 as i64 / 2 / (row * tile.rows)).clamp(1, most_tiles);
     let plan = Plan {

@@ -1,6 +1,6 @@
 //! Graph workloads, on a bipartite power-law graph with Gowalla's counts.
 
-use super::{EDGES, ITEMS, Prepared, USERS};
+use super::{EDGES, ITEMS, Prepared, USERS, Workload};
 use crate::common::run::ModelError;
 use latentc::philox::Stream;
 use latentc::prelude::*;
@@ -11,6 +11,41 @@ const NODES: usize = USERS + ITEMS;
 const BATCH: usize = 2048;
 /// Batches that the training workloads go through in turn.
 const BATCHES: usize = 8;
+
+const EDGE_ENDS: f64 = (2 * EDGES) as f64;
+const SPMM_BYTES: f64 = EDGE_ENDS * (8.0 + 256.0) + NODES as f64 * 256.0;
+
+/// The workloads.
+pub(super) const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "spmm_gowalla64",
+        about: "the normalised adjacency of a Gowalla-like graph times [70839, 64]",
+        flops: 2.0 * EDGE_ENDS * 64.0,
+        bytes: SPMM_BYTES,
+        prepare: spmm,
+    },
+    Workload {
+        name: "spmm_gowalla64_fwdbwd",
+        about: "the same, and its derivative",
+        flops: 4.0 * EDGE_ENDS * 64.0,
+        bytes: 2.0 * SPMM_BYTES,
+        prepare: spmm_forward_backward,
+    },
+    Workload {
+        name: "lightgcn3_train",
+        about: "a step of LightGCN: 3 layers, batch 2048, penalty, dense Adam",
+        flops: 2.0 * EDGE_ENDS * 64.0 * 6.0,
+        bytes: 6.0 * SPMM_BYTES + NODES as f64 * 256.0 * 7.0,
+        prepare: lightgcn,
+    },
+    Workload {
+        name: "ngcf3_train",
+        about: "a step of NGCF: 3 layers of 64, batch 2048, dense Adam, no dropout",
+        flops: 2.0 * EDGE_ENDS * 64.0 * 6.0 + 3.0 * 3.0 * 2.0 * 2.0 * NODES as f64 * 64.0 * 64.0,
+        bytes: 0.0,
+        prepare: ngcf,
+    },
+];
 
 /// Interactions of users and items that are drawn in proportion to `1 / (rank + 20)^0.75`, ranks at random;
 /// every user and item has at least one.

@@ -1,7 +1,13 @@
 //! Workloads whose timings can be set beside other frameworks': the same shapes, the same work.
 
+mod attention;
+mod convolutions;
+mod embeddings;
+mod forward;
 mod graphs;
 mod measure;
+mod norms;
+mod products;
 mod ranking;
 
 pub use graphs::gowalla_like;
@@ -43,45 +49,18 @@ pub const ITEMS: usize = 40_981;
 /// See [`USERS`].
 pub const EDGES: usize = 810_128;
 
-const NODES: f64 = (USERS + ITEMS) as f64;
-const NNZ: f64 = (2 * EDGES) as f64;
-const SPMM_BYTES: f64 = NNZ * (8.0 + 256.0) + NODES * 256.0;
+/// All workloads, by what they exercise.
+const CLASSES: &[&[Workload]] = &[
+    products::WORKLOADS,
+    norms::WORKLOADS,
+    convolutions::WORKLOADS,
+    attention::WORKLOADS,
+    graphs::WORKLOADS,
+    embeddings::WORKLOADS,
+    ranking::WORKLOADS,
+];
 
 /// All workloads.
-pub const WORKLOADS: &[Workload] = &[
-    Workload {
-        name: "spmm_gowalla64",
-        about: "the normalised adjacency of a Gowalla-like graph times [70839, 64]",
-        flops: 2.0 * NNZ * 64.0,
-        bytes: SPMM_BYTES,
-        prepare: graphs::spmm,
-    },
-    Workload {
-        name: "spmm_gowalla64_fwdbwd",
-        about: "the same, and its derivative",
-        flops: 4.0 * NNZ * 64.0,
-        bytes: 2.0 * SPMM_BYTES,
-        prepare: graphs::spmm_forward_backward,
-    },
-    Workload {
-        name: "lightgcn3_train",
-        about: "a step of LightGCN: 3 layers, batch 2048, penalty, dense Adam",
-        flops: 2.0 * NNZ * 64.0 * 6.0,
-        bytes: 6.0 * SPMM_BYTES + NODES * 256.0 * 7.0,
-        prepare: graphs::lightgcn,
-    },
-    Workload {
-        name: "ngcf3_train",
-        about: "a step of NGCF: 3 layers of 64, batch 2048, dense Adam, no dropout",
-        flops: 2.0 * NNZ * 64.0 * 6.0 + 3.0 * 3.0 * 2.0 * 2.0 * NODES * 64.0 * 64.0,
-        bytes: 0.0,
-        prepare: graphs::ngcf,
-    },
-    Workload {
-        name: "score_top20_2048x40981x64",
-        about: "the 20 best of 40981 items for 2048 users, 64 wide",
-        flops: 2.0 * 2048.0 * ITEMS as f64 * 64.0,
-        bytes: 0.0,
-        prepare: ranking::score_top20,
-    },
-];
+pub fn workloads() -> impl Iterator<Item = &'static Workload> {
+    CLASSES.iter().copied().flatten()
+}

@@ -1,11 +1,20 @@
 //! Ranking workloads.
 
-use super::{ITEMS, Prepared};
+use super::{ITEMS, Prepared, Workload};
 use crate::common::run::ModelError;
 use latentc::philox::Stream;
 use latentc::prelude::*;
 use latentc::{CsrArray, Options, Store};
 use std::sync::Arc;
+
+/// The workloads.
+pub(super) const WORKLOADS: &[Workload] = &[Workload {
+    name: "score_top20_2048x40981x64",
+    about: "the 20 best of 40981 items for 2048 users, 64 wide",
+    flops: 2.0 * 2048.0 * ITEMS as f64 * 64.0,
+    bytes: 0.0,
+    prepare: score_top20,
+}];
 
 /// The 20 best items of 2048 users by dot product, none excluded.
 pub(super) fn score_top20(options: &Options) -> Result<Prepared, ModelError> {

@@ -2,7 +2,7 @@
 
 use super::profile::ProfileArgs;
 use super::{CliError, Output, Status, table};
-use crate::bench::{Prepared, Timing, WORKLOADS, Workload, measure};
+use crate::bench::{Prepared, Timing, Workload, measure, workloads};
 use crate::common::run::{ModelError, RunDirError, save};
 use latentc::{Options, Peaks, Session};
 use serde_json::{Map, Value, json};
@@ -87,7 +87,7 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     }
     if args.workload.is_empty() && !args.peaks {
         let rows: Vec<Vec<String>> =
-            WORKLOADS.iter().map(|w| vec![w.name.to_string(), w.about.to_string()]).collect();
+            workloads().map(|w| vec![w.name.to_string(), w.about.to_string()]).collect();
         out.say(&table::columns(&rows, 2))?;
         return Ok(Status::Done);
     }
@@ -153,12 +153,12 @@ fn peaks(json: Option<&Path>, out: &Output) -> Result<(), CliError> {
 
 fn chosen(names: &[String]) -> Result<Vec<&'static Workload>, CliError> {
     if names.iter().any(|n| n == "all") {
-        return Ok(WORKLOADS.iter().collect());
+        return Ok(workloads().collect());
     }
     let find = |name: &String| {
-        WORKLOADS.iter().find(|w| w.name == name.as_str()).ok_or_else(|| CliError::NoWorkload {
+        workloads().find(|w| w.name == name.as_str()).ok_or_else(|| CliError::NoWorkload {
             name: name.clone(),
-            valid: WORKLOADS.iter().map(|w| w.name).collect::<Vec<_>>().join(", "),
+            valid: workloads().map(|w| w.name).collect::<Vec<_>>().join(", "),
         })
     };
     names.iter().map(find).collect()

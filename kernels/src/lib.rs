@@ -5,6 +5,7 @@
 //! kernels to launch in order, which operand, result or temporary each parameter is, and the temporaries'
 //! lengths. Nothing here compiles or runs; a backend does. See `ARCHITECTURE.md` of this crate.
 
+pub mod conv;
 pub mod library;
 mod lists;
 pub mod machine;
@@ -15,6 +16,7 @@ pub mod segments;
 pub mod tile;
 pub mod top_k;
 
+pub use conv::conv;
 pub use library::Kernels;
 pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp};

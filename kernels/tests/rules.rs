@@ -2,17 +2,20 @@
 //! which sees every position, every read of what nobody wrote and every iteration that depends on another,
 //! runs them to the right end.
 
-use latentc_ir::array::Array;
+use latentc_ir::array::{Array, Value};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::nest::interp;
+use latentc_ir::ops::OpDef;
+use latentc_ir::ops::conv::Conv;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::score_top_k::ScoreTopK;
 use latentc_ir::ops::segments::Segments;
 use latentc_ir::ops::top_k::TopK;
+use latentc_ir::ops::windows::Window;
 use latentc_ir::plan::CsrPart;
 use latentc_ir::types::{CsrType, Type};
-use latentc_kernels::{Arg, Machine, Schedule, matmul, score_top_k, segments, top_k};
+use latentc_kernels::{Arg, Machine, Schedule, conv, matmul, score_top_k, segments, top_k};
 
 /// Few lanes and registers, and many.
 const MACHINES: [Machine; 3] = [
@@ -198,6 +201,58 @@ fn best_items() {
             }
         }
     });
+}
+
+/// Convolutions of whole numbers, of which every order of sums is exact, against the op.
+#[test]
+fn convolutions() {
+    let w = |kernel: &[i64]| Window::new(kernel.iter().copied());
+    // Images, groups, filters and channels of a group, sizes, window.
+    let cases: Vec<(usize, i64, usize, usize, &[usize], Window)> = vec![
+        (1, 1, 1, 1, &[1], w(&[1])),
+        (2, 1, 7, 3, &[5, 7], w(&[1, 1])),
+        (2, 1, 3, 2, &[5, 9], w(&[3, 3]).with_pads([1, 1])),
+        (1, 1, 13, 5, &[8, 16], w(&[3, 3]).with_pads([1, 1])),
+        (1, 1, 8, 130, &[4, 16], w(&[3, 3]).with_pads([1, 1])),
+        (1, 2, 3, 2, &[4, 32], w(&[3, 3]).with_pads([1, 1])),
+        (1, 5, 1, 1, &[6, 6], w(&[3, 3]).with_pads([1, 1])),
+        (2, 1, 4, 3, &[9, 8], w(&[3, 2]).with_stride([2, 3]).with_pads([1, 2])),
+        (1, 1, 4, 3, &[11, 12], w(&[3, 3]).with_stride([2, 2]).with_dilation([2, 3]).with_pads([2, 3])),
+        (1, 1, 2, 3, &[3, 4, 16], w(&[3, 3, 3]).with_pads([1, 1, 1])),
+        (1, 1, 2, 2, &[5, 4, 6], w(&[2, 3, 2]).with_stride([1, 2, 2])),
+        (1, 1, 2, 2, &[70], w(&[40]).with_pads([20])),
+        (0, 1, 2, 2, &[5], w(&[3])),
+    ];
+    for machine in &MACHINES[..2] {
+        for open in [false, true] {
+            for (n, groups, filters, channels, sizes, window) in &cases {
+                let op = Conv { window: window.clone(), groups: *groups };
+                let all = *groups as usize;
+                let xs = [&[*n, all * channels], *sizes].concat();
+                let kernel = window.kernel.iter().map(|k| *k as usize);
+                let ws: Vec<usize> = [all * filters, *channels].into_iter().chain(kernel).collect();
+                let (x, w) = (numbers(xs.iter().product(), 1), numbers(ws.iter().product(), 2));
+                let dims = |s: &[usize]| s.iter().map(|d| Dim::from(*d)).collect::<Vec<_>>();
+                let mut xt = dims(&xs);
+                xt[0] = size(open, "n", *n);
+                let types = [Type::tensor(DType::F32, xt), Type::tensor(DType::F32, dims(&ws))];
+                let result = op.infer(&types).unwrap();
+                let schedule = conv("conv", &op, &types, machine).unwrap();
+                let operands = [(&x, &xs), (&w, &ws)].map(|(a, s)| Value::Tensor(a.clone().reshaped(s)));
+                let find = |name: &str| (name == "n").then_some(*n as i64);
+                let expected = op.eval(&[&operands[0], &operands[1]], &result, &find).unwrap();
+                let [Value::Tensor(expected)] = expected.as_slice() else { panic!("one tensor") };
+                let mut arrays = [
+                    (Arg::Operand(0), x),
+                    (Arg::Operand(1), w),
+                    (Arg::Result(0), Array::zeros(DType::F32, &[expected.len()])),
+                ];
+                run(&schedule, &mut arrays, &[("n", *n)]);
+                let (lanes, flat) = (machine.lanes, expected.clone().reshaped(&[expected.len()]));
+                assert_eq!(arrays[2].1, flat, "{xs:?} by {ws:?}, {window:?}, {lanes} lanes");
+            }
+        }
+    }
 }
 
 #[test]

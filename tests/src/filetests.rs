@@ -226,7 +226,7 @@ fn run(file: &str, text: &str, words: &[&str]) -> Result<String, String> {
     for (i, word) in words.iter().enumerate() {
         let pass = PASSES.iter().find(|p| p.name == *word);
         if let Some(pass) = pass {
-            pass.run(&mut graph).map_err(said)?;
+            pass.run(&mut graph, &Options::new(&Target::default())).map_err(said)?;
             check(&graph)?;
             continue;
         }

@@ -23,8 +23,9 @@ fn check(program: &Program) {
     assert_eq!(read.to_string(), text);
     let mut graph = program.graph().clone();
     assert_eq!(verify(&graph), Ok(()), "as written\n{text}");
+    let target = Target::default();
     for pass in PASSES {
-        pass.run(&mut graph).unwrap();
+        pass.run(&mut graph, &Options::new(&target)).unwrap();
         assert_eq!(verify(&graph), Ok(()), "after `{}`\n{graph}", pass.name);
     }
     for lanes in [4, 16] {

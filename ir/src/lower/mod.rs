@@ -9,6 +9,7 @@ mod cx;
 mod flat;
 mod levels;
 mod products;
+mod reduce;
 mod rows;
 pub mod schedule;
 mod single;

@@ -17,7 +17,7 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
     let node = job.region.nodes[0];
     let out = Operand::from(node);
     match &job.graph.node(node).op {
-        Op::Reduce(r) => reduce(job, out, r.op, &r.axes),
+        Op::Reduce(r) => super::reduce::lower(job, out, r.op, &r.axes),
         Op::Cumulative(c) => cumulative(job, out, c),
         Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
         Op::Concat(c) => concat(job, out, c.axis),
@@ -46,29 +46,6 @@ pub(super) fn positions(
         cx.row = Some(Row { index: index.clone(), flat: n, in_tile: Index::Const(0), shape: shape.to_vec() });
         body(cx, index)
     })
-}
-
-/// Every element of the result by itself, over the reduced axes in order.
-fn reduce(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("");
-    let x = job.graph.node(out.node).operands[0];
-    let (from, to) = (job.graph.shape_of(x), job.graph.shape_of(out));
-    let dtype = cx.dtype(out);
-    let sum = sum_type(dtype);
-    let acc = cx.k.buffer("acc", sum, 1, Space::Register);
-    positions(&mut cx, &to, |cx, at| {
-        cx.k.fill(acc, op.identity(sum));
-        let mut kept = at.iter().cloned();
-        let index: Vec<Option<Index>> =
-            (0..from.len()).map(|a| if axes.contains(&a) { None } else { kept.next() }).collect();
-        over(cx, &from, index, &mut |cx, index| {
-            let e = cx.summand(x, index)?;
-            cx.k.accumulate(op, acc, 0, e);
-            Ok(())
-        })?;
-        cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
-    })?;
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
 /// One walk along the axis after the other, each by itself.
@@ -106,10 +83,10 @@ fn cumulative(job: &Job, out: Operand, c: &Cumulative) -> Result<Lowered, LowerE
 }
 
 /// What is written at an index.
-type Body<'a> = dyn FnMut(&mut Cx, &[Index]) -> Result<(), LowerError> + 'a;
+pub(super) type Body<'a> = dyn FnMut(&mut Cx, &[Index]) -> Result<(), LowerError> + 'a;
 
 /// Loops over the axes that have no index yet.
-fn over(
+pub(super) fn over(
     cx: &mut Cx,
     shape: &[crate::dim::Dim],
     mut index: Vec<Option<Index>>,

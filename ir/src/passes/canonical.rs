@@ -1,5 +1,6 @@
 //! Passes that lowering needs: bodies in place of composite ops, products and reductions in few forms.
 
+use super::Options;
 use crate::diag::Diag;
 use crate::dim::Dim;
 use crate::dtype::Literal;
@@ -14,18 +15,21 @@ use crate::ops::{Axes, Class, Op};
 use crate::plan::bounds::{are_checked, ids_of};
 use crate::types::product;
 
-/// Replaces composite ops by their bodies, bodies within bodies too.
-pub(super) fn inline(graph: &mut Graph) -> Result<(), Diag> {
+/// Replaces composite ops by their bodies, bodies within bodies too, but for those that a kernel made by hand does
+/// as they stand.
+pub(super) fn inline(graph: &mut Graph, options: &Options) -> Result<(), Diag> {
     for n in graph.topological() {
-        inline_node(graph, n)?;
+        inline_node(graph, n, options)?;
     }
     graph.remove_dead();
     Ok(())
 }
 
-fn inline_node(graph: &mut Graph, n: crate::graph::NodeId) -> Result<(), Diag> {
+fn inline_node(graph: &mut Graph, n: crate::graph::NodeId, options: &Options) -> Result<(), Diag> {
     let node = graph.node(n).clone();
-    if node.op.def().class() != Class::Composite {
+    if node.op.def().class() != Class::Composite
+        || options.library.claim(graph, n, "composite", options.target).is_some()
+    {
         return Ok(());
     }
     let before = graph.at.replace(node.span.clone());
@@ -46,7 +50,7 @@ fn inline_node(graph: &mut Graph, n: crate::graph::NodeId) -> Result<(), Diag> {
             graph.replace(Operand { node: n, port: port as u16 }, value);
             for m in seen {
                 if graph.contains(m) {
-                    inline_node(graph, m)?;
+                    inline_node(graph, m, options)?;
                 }
             }
         }

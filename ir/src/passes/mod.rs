@@ -58,7 +58,7 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether it only makes the program faster.
     pub optional: bool,
-    run: fn(&mut Graph) -> Result<(), Diag>,
+    run: fn(&mut Graph, &Options) -> Result<(), Diag>,
 }
 
 /// The passes over the graph, in order.
@@ -67,11 +67,11 @@ pub const PASSES: &[Pass] = &[
         name: "simplify",
         doc: "applies the rules of algebra, movement and sparse sums to a fixpoint",
         optional: true,
-        run: rewrite::simplify,
+        run: |g, _| rewrite::simplify(g),
     },
     Pass {
         name: "inline",
-        doc: "replaces composite ops by their bodies",
+        doc: "replaces composite ops that the library has no kernel for by their bodies",
         optional: false,
         run: canonical::inline,
     },
@@ -79,31 +79,31 @@ pub const PASSES: &[Pass] = &[
         name: "simplify",
         doc: "the same rules again, on what the bodies are made of",
         optional: true,
-        run: rewrite::simplify,
+        run: |g, _| rewrite::simplify(g),
     },
     Pass {
         name: "guard",
         doc: "keeps ids that the program computes within what kernels index by them",
         optional: false,
-        run: canonical::guard,
+        run: |g, _| canonical::guard(g),
     },
     Pass {
         name: "orient",
         doc: "brings products and reductions into the forms that kernels are written for",
         optional: false,
-        run: canonical::orient,
+        run: |g, _| canonical::orient(g),
     },
     Pass {
         name: "settle",
         doc: "writes parts of row-sparse values and pads of what may be empty without either",
         optional: false,
-        run: canonical::settle,
+        run: |g, _| canonical::settle(g),
     },
     Pass {
         name: "clean",
         doc: "removes what no output and no update needs",
         optional: false,
-        run: |g| {
+        run: |g, _| {
             g.remove_dead();
             Ok(())
         },
@@ -112,8 +112,8 @@ pub const PASSES: &[Pass] = &[
 
 impl Pass {
     /// Runs the pass.
-    pub fn run(&self, graph: &mut Graph) -> Result<(), Diag> {
-        (self.run)(graph)
+    pub fn run(&self, graph: &mut Graph, options: &Options) -> Result<(), Diag> {
+        (self.run)(graph, options)
     }
 }
 
@@ -122,7 +122,7 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
     for pass in PASSES {
         if (options.rewrite && !options.checked) || !pass.optional {
-            pass.run(&mut graph)?;
+            pass.run(&mut graph, options)?;
         }
     }
     Ok(graph)

@@ -61,7 +61,7 @@ pub struct Fusion {
 pub(crate) const WIDEST_ROW: i64 = 1024;
 /// The greatest matrix that a kernel over rows multiplies by, in elements; a sum of outer products, which every
 /// chunk of the rows has for itself, is at most a quarter of it.
-const LARGEST_MATRIX: i64 = 64 << 10;
+pub(crate) const LARGEST_MATRIX: i64 = 64 << 10;
 
 /// Divides a graph into regions; every node one of its own unless `together`. Values in `keep` are stored also where
 /// no kernel needs them in memory.

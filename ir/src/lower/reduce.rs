@@ -80,9 +80,15 @@ fn columns(
         let side_by_side = AxisKind::Vector(lanes);
         cx.k.fill(acc, op.identity(sum));
         let lead = from.len() - 1;
+        // Rows lie far apart, which no prefetcher of the machine follows: the next is asked for here.
+        let ahead = (!cx.is_inlined(x) && !cx.is_member(x)).then(|| cx.dim(&from[lead]));
         over(cx, &from[..lead], kept(lead, axes, &at), &mut |cx, index| {
             cx.loop_("c", (Index::Const(0), here.clone()), 1, side_by_side, |cx, c| {
                 let index = [index, &[first.clone() + c.clone()]].concat();
+                if let Some(row) = &ahead {
+                    let (buf, here) = (cx.buffer(x, Space::In)?, cx.linear(from, &index));
+                    cx.k.prefetch(buf, here + row.clone());
+                }
                 let e = cx.summand(x, &index)?;
                 cx.k.accumulate(op, acc, c, e);
                 Ok(())

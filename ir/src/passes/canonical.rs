@@ -4,6 +4,7 @@ use super::Options;
 use crate::diag::Diag;
 use crate::dim::Dim;
 use crate::dtype::Literal;
+use crate::fuse::LARGEST_MATRIX;
 use crate::graph::{Graph, Operand};
 use crate::ops::concat::Concat;
 use crate::ops::matmul::Matmul;
@@ -185,7 +186,9 @@ fn orient_product(graph: &mut Graph, m: &Matmul, operands: &[Operand]) -> Option
     if graph.tensor(a).rank() != 2 {
         return (ta != m.transpose_a || tb != m.transpose_b).then(|| graph.matmul(a, b, ta, tb));
     }
-    if tb {
+    // Kernels over rows multiply by small matrices as they lie; what is greater is packed anyway.
+    let small = graph.tensor(b).elements().as_const().is_none_or(|n| n <= LARGEST_MATRIX);
+    if tb && small {
         b = graph.emit(Permute { axes: Axes::from_slice(&[1, 0]) }, &[b]);
         tb = false;
     }

@@ -76,12 +76,18 @@ pub fn conv(name: &str, op: &Conv, operands: &[Type], machine: &Machine) -> Opti
         groups: op.groups,
         filters,
         channels,
-        chunk: (PIECE / geometry.taps()).clamp(1, channels),
+        chunk: balanced(channels, (PIECE / geometry.taps()).max(1)),
         geometry,
         order,
         tile,
     };
     Some(schedule(name, &plan))
+}
+
+/// Parts of about equal size, of `most` at most, that cover a number.
+fn balanced(all: i64, most: i64) -> i64 {
+    let parts = (all + most - 1) / most;
+    (all + parts - 1) / parts
 }
 
 /// The order of positions and the tile: as many vectors a row of the output as fill a tile, or a plane as it is.

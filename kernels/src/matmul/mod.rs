@@ -1,6 +1,7 @@
 //! Matrix products: which schedule takes which shape.
 
 mod blocked;
+mod dots;
 mod long;
 mod pack;
 
@@ -66,7 +67,11 @@ impl Shape {
 /// The product of two operands (`matmul`), of any sizes; `None` where they are no dense float matrices.
 pub fn matmul(name: &str, op: &Matmul, operands: &[Type], machine: &Machine) -> Option<Schedule> {
     let s = Shape::of(op, operands)?;
-    Some(if long::suits(&s) { long(name, &s, machine) } else { blocked(name, &s, machine) })
+    Some(match () {
+        () if dots::suits(&s) => dots::dots(name, &s),
+        () if long::suits(&s) => long(name, &s, machine),
+        () => blocked(name, &s, machine),
+    })
 }
 
 /// A matrix in a buffer.

@@ -29,8 +29,12 @@ use crate::{Arg, Machine, Schedule, Step, Temp};
 const PIECE: i64 = 384;
 /// Tiles of positions that share a piece of the filters while it is in the first cache.
 const POSITION_TILES: i64 = 4;
-/// Tiles of filters in a block.
+/// Tiles of filters in a block, where blocks of positions are too few for threads to share.
 const FILTER_TILES: i64 = 16;
+/// Units of work that are enough.
+const UNITS: i64 = 16;
+/// Channels that prefetches look ahead.
+const AHEAD: i64 = 4;
 
 /// The sizes and choices of one schedule.
 struct Plan<'a> {
@@ -44,9 +48,20 @@ struct Plan<'a> {
     tile: Tile,
     /// Channels of a chunk.
     chunk: i64,
+    /// Whether an image is larger than the second cache: its rows then come from far away, a channel at a time, and
+    /// are asked for ahead.
+    far: bool,
 }
 
 impl Plan<'_> {
+    /// Blocks of positions, and filters of a block.
+    fn blocks(&self) -> (i64, i64) {
+        let tiles = (self.positions() / self.tile.cols).max(1);
+        let positions = (tiles + POSITION_TILES - 1) / POSITION_TILES;
+        let enough = positions * self.groups * self.images.lower().max(1) >= UNITS;
+        (positions, if enough { self.filters } else { FILTER_TILES * self.tile.rows })
+    }
+
     /// Positions that the kernel computes for an image and filter.
     fn positions(&self) -> i64 {
         match self.order {
@@ -77,6 +92,7 @@ pub fn conv(name: &str, op: &Conv, operands: &[Type], machine: &Machine) -> Opti
         filters,
         channels,
         chunk: balanced(channels, (PIECE / geometry.taps()).max(1)),
+        far: geometry.channel() * channels * 4 > machine.l2 as i64,
         geometry,
         order,
         tile,

@@ -7,11 +7,13 @@ use latentc_ir::nest::{BufId, Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 
 use super::geometry::Order;
-use super::{FILTER_TILES, POSITION_TILES, Plan};
+use super::{AHEAD, POSITION_TILES, Plan};
 use crate::tile::{Tile, clear, each_sum, heights, row_tiles};
 
 /// Offsets of the window that are written out.
 const WRITE_OUT: i64 = 32;
+/// Floats of a line of the cache.
+const LINE: i64 = 16;
 
 struct Buffers {
     planes: BufId,
@@ -48,8 +50,7 @@ pub(super) fn kernel(name: &str, plan: &Plan) -> Kernel {
     };
     let cols = plan.tile.cols;
     let (tiles, rest) = (positions / cols, positions % cols);
-    let position_blocks = (tiles.max(1) + POSITION_TILES - 1) / POSITION_TILES;
-    let block = FILTER_TILES * plan.tile.rows;
+    let (position_blocks, block) = plan.blocks();
     let filter_blocks = (plan.filters + block - 1) / block;
     let chunks = (plan.channels + plan.chunk - 1) / plan.chunk;
     let units = all * (position_blocks * filter_blocks);
@@ -130,7 +131,12 @@ fn tile(k: &mut KernelBuilder, plan: &Plan, b: &Buffers, at: &Unit, tile: Tile, 
     k.for_step("c", lo, hi, 1, Serial, |k, c| {
         let plane = (channel.clone() + c.clone()) * g.channel() + from.clone();
         let weights = (filter.clone() * plan.channels + c) * taps;
-        let step = |k: &mut KernelBuilder, tap: Index, shift: Index| {
+        let step = |k: &mut KernelBuilder, tap: Index, shift: Index, rows: bool| {
+            if plan.far && rows {
+                k.for_step("j", 0, tile.cols, LINE, Unroll, |k, j| {
+                    k.prefetch(b.planes, plane.clone() + AHEAD * g.channel() + shift.clone() + column(j));
+                });
+            }
             k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
                 let value = load(b.planes, plane.clone() + shift.clone() + column(j.clone()));
                 k.store(right, j, value);
@@ -145,14 +151,15 @@ fn tile(k: &mut KernelBuilder, plan: &Plan, b: &Buffers, at: &Unit, tile: Tile, 
                 });
             });
         };
+        let row = g.axes.last().map_or(1, |a| a.kernel);
         if taps <= WRITE_OUT {
             for tap in 0..taps {
-                step(k, tap.into(), g.tap(tap).into());
+                step(k, tap.into(), g.tap(tap).into(), tap % row == 0);
             }
         } else {
             k.for_("tap", taps, Serial, |k, tap| {
                 let shift = shift(plan, tap.clone());
-                step(k, tap, shift);
+                step(k, tap, shift, false);
             });
         }
     });

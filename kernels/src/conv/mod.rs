@@ -33,8 +33,6 @@ const POSITION_TILES: i64 = 4;
 const FILTER_TILES: i64 = 16;
 /// Units of work that are enough.
 const UNITS: i64 = 16;
-/// Channels that prefetches look ahead.
-const AHEAD: i64 = 4;
 
 /// The sizes and choices of one schedule.
 struct Plan<'a> {
@@ -48,9 +46,6 @@ struct Plan<'a> {
     tile: Tile,
     /// Channels of a chunk.
     chunk: i64,
-    /// Whether an image is larger than the second cache: its rows then come from far away, a channel at a time, and
-    /// are asked for ahead.
-    far: bool,
 }
 
 impl Plan<'_> {
@@ -92,7 +87,6 @@ pub fn conv(name: &str, op: &Conv, operands: &[Type], machine: &Machine) -> Opti
         filters,
         channels,
         chunk: balanced(channels, (PIECE / geometry.taps()).max(1)),
-        far: geometry.channel() * channels * 4 > machine.l2 as i64,
         geometry,
         order,
         tile,

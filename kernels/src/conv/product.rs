@@ -7,13 +7,11 @@ use latentc_ir::nest::{BufId, Expr, Index, Kernel, Space, Split};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 
 use super::geometry::Order;
-use super::{AHEAD, POSITION_TILES, Plan};
+use super::{POSITION_TILES, Plan};
 use crate::tile::{Tile, clear, each_sum, heights, row_tiles};
 
 /// Offsets of the window that are written out.
 const WRITE_OUT: i64 = 32;
-/// Floats of a line of the cache.
-const LINE: i64 = 16;
 
 struct Buffers {
     planes: BufId,
@@ -131,12 +129,7 @@ fn tile(k: &mut KernelBuilder, plan: &Plan, b: &Buffers, at: &Unit, tile: Tile, 
     k.for_step("c", lo, hi, 1, Serial, |k, c| {
         let plane = (channel.clone() + c.clone()) * g.channel() + from.clone();
         let weights = (filter.clone() * plan.channels + c) * taps;
-        let step = |k: &mut KernelBuilder, tap: Index, shift: Index, rows: bool| {
-            if plan.far && rows {
-                k.for_step("j", 0, tile.cols, LINE, Unroll, |k, j| {
-                    k.prefetch(b.planes, plane.clone() + AHEAD * g.channel() + shift.clone() + column(j));
-                });
-            }
+        let step = |k: &mut KernelBuilder, tap: Index, shift: Index| {
             k.for_("j", tile.cols, Vector(tile.lanes), |k, j| {
                 let value = load(b.planes, plane.clone() + shift.clone() + column(j.clone()));
                 k.store(right, j, value);
@@ -151,15 +144,14 @@ fn tile(k: &mut KernelBuilder, plan: &Plan, b: &Buffers, at: &Unit, tile: Tile, 
                 });
             });
         };
-        let row = g.axes.last().map_or(1, |a| a.kernel);
         if taps <= WRITE_OUT {
             for tap in 0..taps {
-                step(k, tap.into(), g.tap(tap).into(), tap % row == 0);
+                step(k, tap.into(), g.tap(tap).into());
             }
         } else {
             k.for_("tap", taps, Serial, |k, tap| {
                 let shift = shift(plan, tap.clone());
-                step(k, tap, shift, false);
+                step(k, tap, shift);
             });
         }
     });

@@ -76,7 +76,15 @@ impl OpDef for Conv {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        cx.through_body(self)
+        let Some(dy) = cx.gradient(0) else { return Ok(vec![None, None]) };
+        let (x, w) = (cx.operands[0], cx.operands[1]);
+        let dx = if cx.wanted[0] { self.gradient_of_input(cx.graph, x, w, dy) } else { None };
+        let dw = if cx.wanted[1] { self.gradient_of_filters(cx.graph, x, w, dy) } else { None };
+        if (dx.is_some(), dw.is_some()) == (cx.wanted[0], cx.wanted[1]) {
+            return Ok(vec![dx, dw]);
+        }
+        let body = cx.through_body(self)?;
+        Ok(vec![dx.or(body[0]), dw.or(body[1])])
     }
 
     fn body(
@@ -132,6 +140,78 @@ impl OpDef for Conv {
     fn cost(&self, operands: &[Type], results: &[Type]) -> Cost {
         let each = operands[1].as_tensor().map_or_else(|| 1.into(), |w| product(&w.shape[1..]));
         Cost { flops: &(&elements(&results[0]) * &each) * &2.into(), bytes: traffic(operands, results) }
+    }
+}
+
+impl Conv {
+    /// The gradient of the input of a window that moves by one: a convolution of that of the result by the filters,
+    /// turned around and with channels in the place of filters. `None` where zeros beyond the input reach further
+    /// than the window.
+    fn gradient_of_input(&self, g: &mut Graph, x: Operand, w: Operand, dy: Operand) -> Option<Operand> {
+        let all = &self.window;
+        let reach: Vec<i64> = (0..all.axes()).map(|a| all.extent(a) - 1).collect();
+        let fits = (0..all.axes())
+            .all(|a| all.stride[a] == 1 && all.before[a] <= reach[a] && all.after[a] <= reach[a]);
+        if !fits {
+            return None;
+        }
+        let ws = g.shape_of(w);
+        let (groups, kernel) = (Dim::from(self.groups), &ws[2..]);
+        let filters = Dim::from(ws[0].as_const()? / self.groups);
+        let n = kernel.len();
+        let apart = [groups, filters.clone(), ws[1].clone()].into_iter().chain(kernel.iter().cloned());
+        let turned = g.reshape(w, apart.collect());
+        let turned = g.permute(turned, [0, 2, 1].into_iter().chain(3..3 + n).collect());
+        let channels = g.shape_of(x)[1].clone();
+        let together = [channels, filters].into_iter().chain(kernel.iter().cloned());
+        let turned = g.reshape(turned, together.collect());
+        let turned = g.emit(super::reverse::Reverse { axes: (2..2 + n).collect() }, &[turned]);
+        let window = Window {
+            before: (0..n).map(|a| reach[a] - all.before[a]).collect(),
+            after: (0..n).map(|a| reach[a] - all.after[a]).collect(),
+            ..all.clone()
+        };
+        Some(g.emit(Conv { window, groups: self.groups }, &[dy, turned]))
+    }
+
+    /// The gradient of the filters: a convolution of the input by that of the result, with channels in the place of
+    /// images and images in that of channels, whose positions are the offsets of the window. `None` where sizes are
+    /// not known.
+    fn gradient_of_filters(&self, g: &mut Graph, x: Operand, w: Operand, dy: Operand) -> Option<Operand> {
+        let all = &self.window;
+        let (xs, ws, ys) = (g.shape_of(x), g.shape_of(w), g.shape_of(dy));
+        let known =
+            |s: &[Dim]| s.iter().map(|d| d.as_const().filter(|n| *n > 0)).collect::<Option<Vec<i64>>>();
+        let (sizes, out) = (known(&xs[2..])?, known(&ys[2..])?);
+        let n = sizes.len();
+        // What the offsets reach beyond the input; where the stride leaves some of the input out, less.
+        let after: Vec<i64> =
+            (0..n).map(|a| (out[a] - 1) * all.stride[a] + all.extent(a) - all.before[a] - sizes[a]).collect();
+        let groups = Dim::from(self.groups);
+        let mut seen = x;
+        for (a, after) in after.iter().enumerate().filter(|(_, after)| **after < 0) {
+            let stop = Dim::from(sizes[a] + after);
+            stop.as_const().filter(|n| *n > 0)?;
+            let cut = super::slice::Slice { axis: 2 + a, start: 0.into(), end: stop, step: 1 };
+            seen = g.emit(cut, &[seen]);
+        }
+        let shape = g.shape_of(seen);
+        let apart =
+            [xs[0].clone(), groups.clone(), ws[1].clone()].into_iter().chain(shape[2..].iter().cloned());
+        let seen = g.reshape(seen, apart.collect());
+        let seen = g.permute(seen, [2, 1, 0].into_iter().chain(3..3 + n).collect());
+        let together = [ws[1].clone(), &groups * &xs[0]].into_iter().chain(shape[2..].iter().cloned());
+        let seen = g.reshape(seen, together.collect());
+        let filters = g.permute(dy, [1, 0].into_iter().chain(2..2 + n).collect());
+        let window = Window {
+            kernel: out.into_iter().collect(),
+            stride: all.dilation.clone(),
+            dilation: all.stride.clone(),
+            before: all.before.clone(),
+            after: after.into_iter().map(|n| n.max(0)).collect(),
+        };
+        let dw = g.emit(Conv { window, groups: self.groups }, &[seen, filters]);
+        Some(g.permute(dw, [1, 0].into_iter().chain(2..2 + n).collect()))
     }
 }
 

@@ -9,9 +9,13 @@
 //!         filters broadcast, positions as vectors
 //! leave out what lies between the rows of the output             (step 3, where the order is that of a plane)
 //! ```
+//! Where the window is as large as an image and has few positions, as in the gradient of filters, `correlate` sums along
+//! the rows of the window instead.
+//!
 //! The inner loop is that of a matrix product whose right operand is the input itself: an offset of the window is
 //! an offset in memory.
 
+mod correlate;
 mod geometry;
 mod planes;
 mod product;
@@ -19,12 +23,15 @@ mod product;
 use geometry::{Geometry, Order};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
+use latentc_ir::nest::Kernel;
 use latentc_ir::ops::conv::Conv;
 use latentc_ir::types::Type;
 
 use crate::tile::Tile;
 use crate::{Arg, Machine, Schedule, Step, Temp};
 
+/// Offsets of a window beyond which a matrix of windows is as well.
+const MOST_TAPS: i64 = 128;
 /// Products that one sum in registers runs over, about.
 const PIECE: i64 = 384;
 /// Tiles of positions that share a piece of the filters while it is in the first cache.
@@ -91,7 +98,13 @@ pub fn conv(name: &str, op: &Conv, operands: &[Type], machine: &Machine) -> Opti
         order,
         tile,
     };
-    Some(schedule(name, &plan))
+    match () {
+        () if correlate::suits(&plan.geometry) => {
+            Some(schedule(name, &plan, Order::Output, correlate::kernel))
+        }
+        () if plan.geometry.taps() <= MOST_TAPS => Some(schedule(name, &plan, plan.order, product::kernel)),
+        () => None,
+    }
 }
 
 /// Parts of about equal size, of `most` at most, that cover a number.
@@ -123,7 +136,7 @@ fn shape(g: &Geometry, filters: i64, machine: &Machine) -> (Order, Tile) {
     }
 }
 
-fn schedule(name: &str, plan: &Plan) -> Schedule {
+fn schedule(name: &str, plan: &Plan, order: Order, kernel: fn(&str, &Plan) -> Kernel) -> Schedule {
     let g = &plan.geometry;
     let (mut temps, mut steps) = (vec![], vec![]);
     let channels = plan.images * &(plan.groups * plan.channels).into();
@@ -137,9 +150,9 @@ fn schedule(name: &str, plan: &Plan) -> Schedule {
             Arg::Temp(0)
         }
     };
-    let aside = plan.order == Order::Plane && !g.is_dense();
+    let aside = order == Order::Plane && !g.is_dense();
     let to = if aside { Arg::Temp(temps.len()) } else { Arg::Result(0) };
-    let kernel = product::kernel(name, plan);
+    let kernel = kernel(name, plan);
     steps.push(Step { kernel, args: vec![planes, Arg::Operand(1), to] });
     if aside {
         let filters = plan.images * &(plan.groups * plan.filters).into();

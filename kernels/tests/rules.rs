@@ -155,7 +155,9 @@ fn products_in_pieces_and_chunks() {
 #[test]
 fn best_items() {
     each(|machine, open| {
-        for (q, n, d, k) in [(5, 30, 3, 4), (1, 0, 2, 3), (0, 4, 2, 3), (70, 20, 2, 25), (3, 50, 2, 100)] {
+        for (q, n, d, k) in
+            [(5, 30, 3, 4), (1, 0, 2, 3), (0, 4, 2, 3), (70, 20, 2, 25), (70, 40, 4, 5), (3, 50, 2, 100)]
+        {
             let (dq, dn, dd) = (size(open, "q", q), size(open, "n", n), size(open, "d", d));
             // User 0 has the first half of the items, user 1 none.
             let half = n / 2;

@@ -201,7 +201,9 @@ fn must_be_stored(
                 stored.insert(node.operands[1]);
             }
             // Hand-made kernels read and write memory.
-            op if op.def().class() == Class::Opaque => stored.extend(&node.operands[..]),
+            op if matches!(op.def().class(), Class::Opaque | Class::Composite) => {
+                stored.extend(&node.operands[..]);
+            }
             _ => {}
         }
     }
@@ -253,6 +255,7 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
                 _ => Kind::Single,
             }
         }
+        Op::Permute(p) if crate::lower::is_transposed(&p.axes, &result.shape) => Kind::Single,
         Op::Concat(_) | Op::IndexUpdate(_) | Op::Sddmm(_) => Kind::Single,
         op => match op.def().class() {
             Class::Opaque | Class::Composite => Kind::Single,

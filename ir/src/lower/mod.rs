@@ -8,6 +8,7 @@
 mod cx;
 mod flat;
 mod levels;
+mod permute;
 mod products;
 mod reduce;
 mod rows;
@@ -28,6 +29,7 @@ use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use permute::is_transposed;
 use schedule::Form;
 pub use schedule::{Schedule, Schedules};
 pub use value::is_free;

@@ -18,6 +18,7 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
     let out = Operand::from(node);
     match &job.graph.node(node).op {
         Op::Reduce(r) => super::reduce::lower(job, out, r.op, &r.axes),
+        Op::Permute(p) => super::permute::lower(job, out, &p.axes),
         Op::Cumulative(c) => cumulative(job, out, c),
         Op::Matmul(m) => matmul(job, out, m.transpose_a, m.transpose_b),
         Op::Concat(c) => concat(job, out, c.axis),

@@ -105,7 +105,10 @@ pub(super) fn items_kernel(name: &str, plan: &Plan) -> Kernel {
     let bounds = k.buffer("bounds", DType::F32, chunks.clone() * 3, Space::Out);
     k.for_("chunk", chunks.clone(), Parallel(Split::Even), |k, chunk| {
         let lo = chunk.clone() * plan.chunk;
-        let count = (n.clone() - lo.clone()).min(plan.chunk);
+        let count = match plan.items.as_const() {
+            Some(n) if n <= plan.chunk || n % plan.chunk == 0 => Index::Const(n.min(plan.chunk)),
+            _ => (n.clone() - lo.clone()).min(plan.chunk),
+        };
         let scale = Scale::of(k, items, &(lo.clone() * d.clone()), &(count.clone() * d.clone()), lanes);
         let most = ["most_norm", "most_error"].map(|name| k.buffer(name, DType::F32, 1, Space::Register));
         most.iter().for_each(|m| k.fill(*m, Literal::zero(DType::F32)));

@@ -38,7 +38,7 @@ struct Plan<'a> {
     queries: &'a Dim,
     items: &'a Dim,
     width: &'a Dim,
-    seen: &'a CsrType,
+    seen: Option<&'a CsrType>,
     best: i64,
     tile: Tile,
     /// Panels of queries in a block.
@@ -63,14 +63,17 @@ impl Plan<'_> {
 
 /// The best items of each query; `None` where the operands are not those of the op.
 pub fn score_top_k(name: &str, op: &ScoreTopK, operands: &[Type], machine: &Machine) -> Option<Schedule> {
-    let [Type::Tensor(queries), Type::Tensor(items), Type::Csr(seen), Type::Tensor(users)] = operands else {
-        return None;
+    let (queries, items, seen) = match operands {
+        [Type::Tensor(queries), Type::Tensor(items)] => (queries, items, None),
+        [Type::Tensor(queries), Type::Tensor(items), Type::Csr(seen), Type::Tensor(users)]
+            if users.rank() == 1 =>
+        {
+            (queries, items, Some(seen))
+        }
+        _ => return None,
     };
     let [queries, width] = queries.shape.as_slice() else { return None };
     let [items, _] = items.shape.as_slice() else { return None };
-    if users.rank() != 1 {
-        return None;
-    }
     let tile = machine.widest_tile(DType::F32);
     let most = queries.as_const().map_or(i64::MAX, |q| (q + tile.cols - 1) / tile.cols);
     let row = width.upper().clamp(1, 1 << 20) * 4;
@@ -97,15 +100,11 @@ pub fn score_top_k(name: &str, op: &ScoreTopK, operands: &[Type], machine: &Mach
     };
     let len = &(&queries.ceil_div(tile.cols) * width) * &tile.cols.into();
     let mut temps = vec![Temp { name: "panels", dtype: DType::F32, len }];
-    let mut args = vec![
-        Arg::Temp(0),
-        Arg::Operand(1),
-        Arg::Csr(2, CsrPart::Indptr),
-        Arg::Csr(2, CsrPart::Indices),
-        Arg::Operand(3),
-        Arg::Result(0),
-        Arg::Result(1),
-    ];
+    let mut args = vec![Arg::Temp(0), Arg::Operand(1)];
+    if seen.is_some() {
+        args.extend([Arg::Csr(2, CsrPart::Indptr), Arg::Csr(2, CsrPart::Indices), Arg::Operand(3)]);
+    }
+    args.extend([Arg::Result(0), Arg::Result(1)]);
     if !plan.on_stack() {
         let len = &queries.ceil_div(plan.block()) * &(plan.block() * plan.list()).into();
         temps.push(Temp { name: "list scores", dtype: DType::F32, len: len.clone() });
@@ -126,9 +125,7 @@ pub fn score_top_k(name: &str, op: &ScoreTopK, operands: &[Type], machine: &Mach
 struct Buffers {
     panels: BufId,
     items: BufId,
-    indptr: BufId,
-    indices: BufId,
-    users: BufId,
+    pattern: Option<Pattern>,
     scores: BufId,
     ids: BufId,
     lists: Lists,
@@ -141,11 +138,18 @@ struct Buffers {
     seen: [BufId; 3],
 }
 
+/// What each query has seen.
+#[derive(Clone, Copy)]
+struct Pattern {
+    indptr: BufId,
+    indices: BufId,
+    users: BufId,
+}
+
 fn kernel(name: &str, plan: &Plan) -> Kernel {
     let mut builder = KernelBuilder::new(name);
     let k = &mut builder;
     let (q, n, d) = (k.size(plan.queries), k.size(plan.items), k.size(plan.width));
-    let (rows, nnz) = (k.size(&plan.seen.rows), k.size(&plan.seen.nnz));
     let Tile { cols, lanes, .. } = plan.tile;
     let (block, list, best) = (plan.block(), plan.list(), plan.best);
     let blocks = (q.clone() + (block - 1)).floor_div(block);
@@ -153,9 +157,14 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
 
     let panels_buf = k.buffer("panels", DType::F32, panels.clone() * d.clone() * cols, Space::In);
     let items = k.buffer("items", DType::F32, n.clone() * d.clone(), Space::In);
-    let indptr = k.buffer("indptr", DType::I32, rows + 1, Space::In);
-    let indices = k.buffer("indices", DType::I32, nnz, Space::In);
-    let users = k.buffer("users", DType::I32, q.clone(), Space::In);
+    let pattern = plan.seen.map(|seen| {
+        let (rows, nnz) = (k.size(&seen.rows), k.size(&seen.nnz));
+        Pattern {
+            indptr: k.buffer("indptr", DType::I32, rows + 1, Space::In),
+            indices: k.buffer("indices", DType::I32, nnz, Space::In),
+            users: k.buffer("users", DType::I32, q.clone(), Space::In),
+        }
+    });
     let scores = k.buffer("scores", DType::F32, q.clone() * best, Space::Out);
     let ids = k.buffer("ids", DType::I32, q.clone() * best, Space::Out);
     let (len, space) = if plan.on_stack() {
@@ -172,9 +181,7 @@ fn kernel(name: &str, plan: &Plan) -> Kernel {
     let b = Buffers {
         panels: panels_buf,
         items,
-        indptr,
-        indices,
-        users,
+        pattern,
         scores,
         ids,
         lists,
@@ -245,20 +252,22 @@ fn start_query(k: &mut KernelBuilder, b: &Buffers, j: Index, query: Index, queri
     k.if_(
         there,
         |k| {
-            let user = k.load_index(b.users, query);
-            let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
-            let start = k.load_index(b.indptr, user.clone());
-            let end = k.load_index(b.indptr, user + 1);
-            let entries = k.let_(DType::U32, u32(end - start.clone()));
-            k.store(first, j.clone(), u32(start));
-            k.store(count, j.clone(), entries.into());
-            // Halvings until one entry is left: the powers of two below the count.
-            let sum = (0..HALVINGS).map(|bit| {
-                let power = Expr::Lit(Literal::int(DType::U32, 1 << bit));
-                Expr::Cast(DType::U32, Box::new(op2(ScalarOp::Gt, entries.into(), power)))
-            });
-            let zero = Expr::Lit(Literal::zero(DType::U32));
-            k.store(halvings, j.clone(), sum.fold(zero, |a, b| op2(ScalarOp::Add, a, b)));
+            if let Some(p) = b.pattern {
+                let user = k.load_index(p.users, query);
+                let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
+                let start = k.load_index(p.indptr, user.clone());
+                let end = k.load_index(p.indptr, user + 1);
+                let entries = k.let_(DType::U32, u32(end - start.clone()));
+                k.store(first, j.clone(), u32(start));
+                k.store(count, j.clone(), entries.into());
+                // Halvings until one entry is left: the powers of two below the count.
+                let sum = (0..HALVINGS).map(|bit| {
+                    let power = Expr::Lit(Literal::int(DType::U32, 1 << bit));
+                    Expr::Cast(DType::U32, Box::new(op2(ScalarOp::Gt, entries.into(), power)))
+                });
+                let zero = Expr::Lit(Literal::zero(DType::U32));
+                k.store(halvings, j.clone(), sum.fold(zero, |a, b| op2(ScalarOp::Add, a, b)));
+            }
             k.store(b.bar, j.clone(), f32c(f64::NAN));
         },
         |k| k.store(b.bar, j.clone(), f32c(f64::INFINITY)),
@@ -341,6 +350,22 @@ fn offer(
     id: ValId,
     list_of: &dyn Fn(Index) -> Index,
 ) {
+    let enter = |k: &mut KernelBuilder, query: Index| {
+        let list = list_of(query.clone());
+        b.lists.insert(k, &list, (score, id), true);
+        k.store(b.bar, query, load(b.lists.values, b.lists.last(list)));
+    };
+    match b.pattern {
+        None => enter(k, query),
+        Some(p) => {
+            let has = has_seen(k, b, p, query.clone(), id);
+            k.if_(load(has, 0), |_| {}, |k| enter(k, query));
+        }
+    }
+}
+
+/// Whether a query's row of the pattern holds an item, found by halving the row.
+fn has_seen(k: &mut KernelBuilder, b: &Buffers, p: Pattern, query: Index, id: ValId) -> BufId {
     let [first, count, halvings] = b.seen;
     let word = |k: &mut KernelBuilder, name: &str, d: DType| k.buffer(name, d, 1, Space::Register);
     let (at, left) = (word(k, "at", DType::U32), word(k, "left", DType::U32));
@@ -358,23 +383,15 @@ fn offer(
                 let (from, rest) = (k.load_index(at, 0), k.load_index(left, 0));
                 let half = rest.clone().floor_div(2);
                 let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
-                let below = op2(ScalarOp::Lt, load(b.indices, from.clone() + half.clone() - 1), id.into());
+                let below = op2(ScalarOp::Lt, load(p.indices, from.clone() + half.clone() - 1), id.into());
                 let step = Expr::Op(ScalarOp::Select, vec![below, u32(half.clone()), zero()]);
                 k.store(at, 0, op2(ScalarOp::Add, load(at, 0), step));
                 k.store(left, 0, u32(rest - half));
             });
             let found = k.load_index(at, 0);
-            k.store(has, 0, op2(ScalarOp::Eq, load(b.indices, found), id.into()));
+            k.store(has, 0, op2(ScalarOp::Eq, load(p.indices, found), id.into()));
         },
         |_| {},
     );
-    k.if_(
-        load(has, 0),
-        |_| {},
-        |k| {
-            let list = list_of(query.clone());
-            b.lists.insert(k, &list, (score, id), true);
-            k.store(b.bar, query, load(b.lists.values, b.lists.last(list)));
-        },
-    );
+    has
 }

@@ -11,6 +11,7 @@ mod levels;
 mod products;
 mod rows;
 pub mod schedule;
+mod segments;
 mod single;
 mod sort;
 mod stage;

@@ -43,7 +43,9 @@ impl Graph {
             return Err(format!("`bag` takes a table of floats, {} found", ty.dtype));
         }
         if weights.is_some() && mode != Bag::Sum {
-            return Err("`bag` takes weights for sums; multiply by the weights and divide a sum yourself".to_owned());
+            return Err(
+                "`bag` takes weights for sums; multiply by the weights and divide a sum yourself".to_owned()
+            );
         }
         let op = if mode == Bag::Max { ReduceOp::Max } else { ReduceOp::Sum };
         let operands: Vec<Operand> = [offsets, ids, table].into_iter().chain(weights).collect();

@@ -257,11 +257,7 @@ impl Graph {
         if ty.dtype == dtype && ty.rank() == 1 && ty.shape[0].eq_proof(rows) == Proof::True {
             return Ok(());
         }
-        Err(format!(
-            "`{what}` takes {name} {dtype}[{rows}], {}{} found",
-            ty.dtype,
-            shape_text(&ty.shape)
-        ))
+        Err(format!("`{what}` takes {name} {dtype}[{rows}], {}{} found", ty.dtype, shape_text(&ty.shape)))
     }
 }
 

@@ -136,8 +136,7 @@ impl Graph {
     /// A value of as many rows as the pattern has rows, or columns.
     fn rows_of(&self, what: &str, p: Pattern, x: Operand, columns: bool) -> Composed {
         let c = self.pattern(what, p)?;
-        let (size, name) =
-            if p.transpose != columns { (c.cols, "columns") } else { (c.rows, "rows") };
+        let (size, name) = if p.transpose != columns { (c.cols, "columns") } else { (c.rows, "rows") };
         let ty = self.dense(what, x)?;
         match ty.shape.first() {
             Some(n) if n.eq_proof(&size) == Proof::True => Ok(x),

@@ -7,6 +7,7 @@
 pub mod attention;
 pub mod bag;
 pub mod contrast;
+pub mod distinct;
 pub mod edges;
 pub mod einsum;
 pub mod extreme;

@@ -30,7 +30,10 @@ impl Graph {
     /// Where shapes or types do not fit, or there may be no code.
     pub fn nearest(&mut self, x: Operand, codes: Operand) -> Result<[Operand; 2], String> {
         let (tx, tc) = (self.floats_of("nearest", x)?, self.floats_of("nearest", codes)?);
-        if tx.dtype != tc.dtype || tx.shape[1].eq_proof(&tc.shape[1]) != Proof::True || tc.shape[0].lower() < 1 {
+        if tx.dtype != tc.dtype
+            || tx.shape[1].eq_proof(&tc.shape[1]) != Proof::True
+            || tc.shape[0].lower() < 1
+        {
             return Err(format!(
                 "`nearest` takes rows and at least one code of one type and width, {}{} and {}{} found",
                 tx.dtype,
@@ -77,8 +80,7 @@ impl Graph {
         let own = self.iota(shape, 0, DType::I32);
         let own = self.map(ScalarOp::Eq, &[ids, own]);
         let own = self.cast(own, DType::I32);
-        let behind =
-            Cumulative { op: ReduceOp::Max, axis: 1, exclusive: false, reverse: false };
+        let behind = Cumulative { op: ReduceOp::Max, axis: 1, exclusive: false, reverse: false };
         let behind = self.emit(behind, &[own]);
         let behind = self.columns(behind, 0, k);
         let behind = self.cast(behind, DType::Bool);

@@ -160,9 +160,7 @@ impl<'a> Cx<'a> {
     fn name_of(&self, o: Operand) -> String {
         let node = self.graph.node(o.node);
         match &node.op {
-            Op::Input(i) => {
-                i.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-            }
+            Op::Input(i) => i.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect(),
             op => format!("{}{}", op.def().name(), o.node.index()),
         }
     }

@@ -56,7 +56,13 @@ fn division(job: &Job, indptr: Operand, prefix: crate::nest::BufId) -> AxisKind 
 }
 
 /// What no segment holds has a value first, where that may be.
-fn uncovered(job: &Job, out: Operand, indptr: Operand, value: Literal, lowered: &mut Lowered) -> Result<(), LowerError> {
+fn uncovered(
+    job: &Job,
+    out: Operand,
+    indptr: Operand,
+    value: Literal,
+    lowered: &mut Lowered,
+) -> Result<(), LowerError> {
     if cover(job.graph, indptr) {
         return Ok(());
     }

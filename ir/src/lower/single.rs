@@ -296,7 +296,13 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             Op::Spmm(op) => {
                 let (p, i) = part(op.transpose);
                 let (p, i) = (cx.csr_part(node.operands[0], p), cx.csr_part(node.operands[0], i));
-                (p, Some(i), node.operands[1], at[0].clone(), op.weighted.then(|| (node.operands[2], op.transpose)))
+                (
+                    p,
+                    Some(i),
+                    node.operands[1],
+                    at[0].clone(),
+                    op.weighted.then(|| (node.operands[2], op.transpose)),
+                )
             }
             Op::SpmmRows(op) => {
                 let (p, i) = part(op.transpose);

@@ -54,7 +54,13 @@ impl OpDef for LinearLogSumExp {
         if self.part == 0 {
             return Err("`linear_log_sum_exp` in parts of 0 columns; a part has at least 1".to_owned());
         }
-        same_dim("linear_log_sum_exp", "axis 1 of the first", &x.shape[1], "that of the second", &w.shape[1])?;
+        same_dim(
+            "linear_log_sum_exp",
+            "axis 1 of the first",
+            &x.shape[1],
+            "that of the second",
+            &w.shape[1],
+        )?;
         let (rows, columns) = (&x.shape[0], &w.shape[0]);
         let mut expected = vec![];
         if self.biased {
@@ -218,7 +224,13 @@ impl Part {
     }
 
     /// Scores `[n, part]`, computed after some values where there are any.
-    fn scores(&self, op: &LinearLogSumExp, graph: &mut Graph, operands: &[Operand], done: &[Operand]) -> Operand {
+    fn scores(
+        &self,
+        op: &LinearLogSumExp,
+        graph: &mut Graph,
+        operands: &[Operand],
+        done: &[Operand],
+    ) -> Operand {
         let x = match done {
             [] => operands[0],
             done => graph.emit(After, &[&operands[..1], done].concat()),

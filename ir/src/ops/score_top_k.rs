@@ -46,7 +46,13 @@ impl OpDef for ScoreTopK {
         }
         same_dim("score_top_k", "axis 1 of the queries", &q.shape[1], "that of the items", &items.shape[1])?;
         if let Some((seen, users)) = seen {
-            same_dim("score_top_k", "axis 0 of the queries", &q.shape[0], "that of the users", &users.shape[0])?;
+            same_dim(
+                "score_top_k",
+                "axis 0 of the queries",
+                &q.shape[0],
+                "that of the users",
+                &users.shape[0],
+            )?;
             same_dim(
                 "score_top_k",
                 "axis 0 of the items",

@@ -31,7 +31,10 @@ impl OpDef for SegmentIds {
     fn infer(&self, operands: &[Type]) -> Result<Types, String> {
         let [indptr] = fixed(tensors("segment_ids", 1, operands)?);
         if indptr.dtype != DType::I32 || indptr.rank() != 1 || indptr.shape[0].lower() < 1 {
-            return Err(format!("`segment_ids` takes at least one i32 row pointer, {} found", list(operands)));
+            return Err(format!(
+                "`segment_ids` takes at least one i32 row pointer, {} found",
+                list(operands)
+            ));
         }
         Ok(one(Type::tensor(DType::I32, [self.count.clone()])))
     }
@@ -43,7 +46,9 @@ impl OpDef for SegmentIds {
         dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError> {
         let mut ids = vec![-1i32; values::size(&self.count, dims)?];
-        for (r, segment) in segments(self.name(), values::tensor(operands, 0)?, ids.len())?.into_iter().enumerate() {
+        for (r, segment) in
+            segments(self.name(), values::tensor(operands, 0)?, ids.len())?.into_iter().enumerate()
+        {
             ids[segment].fill(r as i32);
         }
         Ok(vec![Value::Tensor(Array::from_slice(&[ids.len()], &ids))])

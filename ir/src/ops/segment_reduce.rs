@@ -53,7 +53,10 @@ impl OpDef for SegmentReduce {
         if weighted {
             let expected = TensorType::new(values.dtype, [order.shape[0].clone()]);
             if !values.dtype.is_real() || *all[3] != expected {
-                return Err(format!("`{name}` of floats takes weights {}, {} found", operands[1], operands[3]));
+                return Err(format!(
+                    "`{name}` of floats takes weights {}, {} found",
+                    operands[1], operands[3]
+                ));
             }
         }
         let rows = &indptr.shape[0] - &1.into();

@@ -96,8 +96,8 @@ fn made_below(graph: &Graph, ids: Operand) -> Option<Dim> {
         }
         Op::SegmentIds(s) => {
             let pointers = node.operands[0];
-            let within = segment_ids::cover(graph, pointers)
-                && made_below(graph, pointers)? == &s.count + &1.into();
+            let within =
+                segment_ids::cover(graph, pointers) && made_below(graph, pointers)? == &s.count + &1.into();
             within.then(|| &graph.shape_of(pointers)[0] - &1.into())
         }
         _ => None,

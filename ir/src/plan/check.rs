@@ -129,7 +129,8 @@ pub fn hazards(graph: &Graph, n: NodeId) -> Vec<Hazard> {
             axes.map(|axis| Hazard::Rows(1 + axis, shape[axis].clone())).collect()
         }
         _ => {
-            let unchecked = |(position, rows): &(usize, Dim)| !are_checked(graph, node.operands[*position], rows);
+            let unchecked =
+                |(position, rows): &(usize, Dim)| !are_checked(graph, node.operands[*position], rows);
             let all = ids_of(graph, n).into_iter().filter(unchecked);
             all.map(|(position, rows)| Hazard::Rows(position, rows)).collect()
         }

@@ -1,10 +1,10 @@
 //! Rules of sparse sums.
 
 use super::{Rule, rules};
-use crate::graph::{Graph, NodeId, Operand};
-use crate::ops::Op;
 use crate::dim::Proof;
 use crate::dtype::DType;
+use crate::graph::{Graph, NodeId, Operand};
+use crate::ops::Op;
 use crate::ops::concat::Concat;
 use crate::ops::csr_array::CsrArrayOf;
 use crate::ops::scatter_rows::ScatterRows;

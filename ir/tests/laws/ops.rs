@@ -337,7 +337,8 @@ fn cases() -> Vec<Case> {
     case(Softmax.into(), vec![numbers(&[4], 1)]);
     case(LogSumExp.into(), vec![numbers(&[3, 4], 1)]);
     case(LogSumExp.into(), vec![numbers(&[4], 1)]);
-    for (part, biased, excluding) in [(3, false, false), (4, true, false), (9, false, true), (2, true, true)] {
+    for (part, biased, excluding) in [(3, false, false), (4, true, false), (9, false, true), (2, true, true)]
+    {
         let op = LinearLogSumExp { part, biased, excluding };
         let mut operands = vec![numbers(&[3, 2], 1), numbers(&[7, 2], 2)];
         if biased {

@@ -8,9 +8,12 @@ use latentc_ir::compose::contrast::{Candidates, LinearCrossEntropy};
 use latentc_ir::compose::edges::Pattern;
 use latentc_ir::compose::nearest::Metric;
 use latentc_ir::diag::Span;
+use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
-use latentc_ir::graph::{InputKind, Operand};
+use latentc_ir::graph::{Graph, InputKind, Operand};
+use latentc_ir::lower::Target;
 use latentc_ir::ops::input::Input;
+use latentc_ir::passes;
 use latentc_ir::scalar::ReduceOp;
 use latentc_ir::types::{CsrType, Type};
 use std::sync::Arc;
@@ -77,7 +80,9 @@ fn entries_know_their_rows() {
 
 #[test]
 fn entries_are_combined_by_rows() {
-    for (op, start) in [(ReduceOp::Sum, 0.0), (ReduceOp::Max, f64::NEG_INFINITY), (ReduceOp::Min, f64::INFINITY)] {
+    for (op, start) in
+        [(ReduceOp::Sum, 0.0), (ReduceOp::Max, f64::NEG_INFINITY), (ReduceOp::Min, f64::INFINITY)]
+    {
         for transpose in [false, true] {
             let mut m = Made::new();
             let p = Pattern { csr: m.pattern(), transpose };
@@ -89,8 +94,7 @@ fn entries_are_combined_by_rows() {
                 _ => a.min(b),
             };
             let column = |r: &Vec<(usize, usize)>, c| r.iter().fold(start, |s, (e, _)| f(s, all[e * 2 + c]));
-            let expected: Vec<f64> =
-                rows_of(p).iter().flat_map(|r| [column(r, 0), column(r, 1)]).collect();
+            let expected: Vec<f64> = rows_of(p).iter().flat_map(|r| [column(r, 0), column(r, 1)]).collect();
             let y = m.g.reduce_entries(op, p, v).unwrap();
             m.is(y, &[expected.len() / 2, 2], &expected);
             // An extreme of no entry is infinite.
@@ -109,9 +113,8 @@ fn entries_have_means_and_softmaxes() {
         let v = m.an_entry(&[]);
         let all = m.given(v);
         let rows = rows_of(p);
-        let mean = |r: &Vec<(usize, usize)>| {
-            r.iter().map(|(e, _)| all[*e]).sum::<f64>() / r.len().max(1) as f64
-        };
+        let mean =
+            |r: &Vec<(usize, usize)>| r.iter().map(|(e, _)| all[*e]).sum::<f64>() / r.len().max(1) as f64;
         let y = m.g.mean_entries(p, v).unwrap();
         m.is(y, &[rows.len()], &rows.iter().map(mean).collect::<Vec<_>>());
         m.slopes(y);
@@ -262,8 +265,9 @@ fn contrast_is_cross_entropy_among_candidates() {
     let (qv, kv, lq) = (m.given(q), m.given(k), m.given(log_q));
     let score = |i: usize, j: usize| (qv[i * 2] * kv[j * 2] + qv[i * 2 + 1] * kv[j * 2 + 1]) / 0.5 - lq[j];
     let (p, names) = ([1, 0, 3], ([7, 8, 7], [8, 7, 9, 7]));
-    let whole: Vec<f64> =
-        (0..3).map(|i| softmax_loss(&(0..4).map(|j| score(i, j)).collect::<Vec<_>>(), score(i, p[i]))).collect();
+    let whole: Vec<f64> = (0..3)
+        .map(|i| softmax_loss(&(0..4).map(|j| score(i, j)).collect::<Vec<_>>(), score(i, p[i])))
+        .collect();
     let some: Vec<f64> = (0..3)
         .map(|i| {
             let counts = |j: &usize| *j == p[i] || names.0[i] != names.1[*j];
@@ -319,4 +323,30 @@ fn nearest_codes_and_neighbours() {
     let [ids, _] = m.g.neighbours(x, 4, Metric::Euclidean).unwrap();
     let found = m.value(ids).to_f64();
     assert_eq!([found[3], found[7]], [-1.0, -1.0], "there are three others");
+}
+
+/// A step with 32768 classes has room for a part of the scores alone, forwards and backwards.
+#[test]
+fn a_step_of_many_classes_holds_parts_of_the_scores() {
+    let (rows, classes, width) = (2048, 32768, 64);
+    let mut g = Graph::new("classes");
+    let mut input = |name: &str, dtype: DType, shape: &[usize]| {
+        let ty = Type::tensor(dtype, shape.iter().map(|s| Dim::from(*s)));
+        let input = Input { name: name.to_owned(), kind: InputKind::Data, ty };
+        g.value(input, &[], Span::none()).expect("an input")
+    };
+    let (x, w) = (input("x", DType::F32, &[rows, width]), input("w", DType::F32, &[classes, width]));
+    let targets = input("targets", DType::I32, &[rows]);
+    let [loss, _] = g.linear_cross_entropy(x, w, targets, &LinearCrossEntropy::default()).unwrap();
+    let loss = g.reduce(ReduceOp::Sum, loss, (0..1).collect());
+    let found = latentc_ir::grad::gradients(&mut g, loss, &[x, w]).unwrap();
+    for (name, gradient) in ["dx", "dw"].into_iter().zip(found) {
+        let dense = g.densify(gradient.expect("a gradient"));
+        g.outputs.push((name.to_owned(), dense));
+    }
+    let program =
+        passes::lower(&g, &passes::Options::new(&Target::default())).unwrap_or_else(|d| panic!("{d}"));
+    let (all, weight) = (rows * classes * 4, classes * width * 4);
+    println!("an arena of {} bytes; all scores are {all}, the weight is {weight}", program.arena_bytes);
+    assert!(program.arena_bytes < all / 4 + 4 * weight, "{} bytes", program.arena_bytes);
 }

@@ -95,7 +95,7 @@
 //! | inputs, outputs, dims, state | [`Scope`] |
 //! | operations | [`Tensor`], [`Csr`] |
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
-//! | losses and optimizers | [`loss`], [`Adam`], [`Sgd`] |
+//! | losses and optimizers | [`loss`], [`Adam`], [`Adagrad`], [`Sgd`] |
 //! | what was made of a program, and why | [`debug`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
 //! | object files for C and Rust | [`aot`] |
@@ -136,6 +136,8 @@ pub use latentc_backends::{
 /// Writes [`Params`](trait@Params) for a struct.
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
+pub use latentc_ir::compose::bag::Bag;
+pub use latentc_ir::compose::nearest::Metric;
 pub use latentc_ir::compose::quantize::Scales;
 pub use latentc_ir::compose::resize::{Coordinates, Interpolation, Nearest, Resize};
 pub use latentc_ir::compose::sample::{Beyond, Sampling};
@@ -151,7 +153,7 @@ pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
 pub use tensor::{Arg, Around, Attention, Tensor, Update, Walk};
 pub use train::loss;
-pub use train::{ADAM_STEP, Adam, Lr, Optimizer, Sgd};
+pub use train::{ADAM_STEP, Adagrad, Adam, Lr, Optimizer, Sgd};
 
 /// What a file that builds models uses.
 pub mod prelude {
@@ -159,7 +161,7 @@ pub mod prelude {
     pub use crate::cpu;
     pub use crate::train::loss::{binary_cross_entropy, bpr, cross_entropy, mae, mse};
     pub use crate::{
-        Adam, Csr, DType, Dim, Errors, Init, Lr, Optimizer, Options, Param, Params, Program, Result, Scope,
-        Sgd, Table, Tensor, init, interp, program,
+        Adagrad, Adam, Csr, DType, Dim, Errors, Init, Lr, Optimizer, Options, Param, Params, Program, Result,
+        Scope, Sgd, Table, Tensor, init, interp, program,
     };
 }

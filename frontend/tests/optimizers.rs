@@ -104,6 +104,68 @@ fn rows_at_rest_move_unless_lazy() {
     }
 }
 
+/// A table of which few rows are used: a step moves these alone, each by all that is listed for it.
+#[test]
+fn few_rows_of_a_table_move() {
+    let optimizers: [(&str, Optimizer); 4] = [
+        ("sgd", Sgd::new(0.1).into()),
+        ("adam", Adam::new(0.1).lazy().into()),
+        ("adagrad", Adagrad { initial: 0.5, ..Adagrad::new(0.1) }.into()),
+        ("adagrad by row", Adagrad::new(0.1).row_wise().into()),
+    ];
+    for (name, optimizer) in optimizers {
+        let program = program("rows", |g| {
+            let table = g.params().table("table", [40, 2], init::constant(1.0));
+            let rows = table.rows(g, g.ids("ids", [3]));
+            g.minimise((rows.square() * g.input("weight", DType::F32, [3, 2])).sum_all(), optimizer);
+        })
+        .unwrap();
+        for device in devices() {
+            let mut m = Machine::new(&program, 0, device);
+            m.set("weight", Array::from_slice(&[3, 2], &[1.0f32, 2.0, 3.0, 0.5, 0.25, 4.0]));
+            let (mut p, mut s, mut v) = ([[1.0f64; 2]; 40], [[0.0f64; 2]; 40], [[0.0f64; 2]; 40]);
+            if name == "adagrad" {
+                s = [[0.5; 2]; 40];
+            }
+            for (t, ids) in [(1, [7, 3, 7]), (2, [3, 39, 3]), (3, [0, 0, 0])] {
+                m.set("ids", Array::from_slice(&[3], &ids));
+                m.run();
+                let mut weights = [[0.0f64; 2]; 40];
+                for (id, w) in ids.iter().zip([[1.0, 2.0], [3.0, 0.5], [0.25, 4.0]]) {
+                    (0..2).for_each(|l| weights[*id as usize][l] += w[l]);
+                }
+                let used: std::collections::BTreeSet<i32> = ids.into_iter().collect();
+                for r in used.into_iter().map(|r| r as usize) {
+                    let g = [0, 1].map(|l| 2.0 * weights[r][l] * p[r][l]);
+                    let mean = (g[0] * g[0] + g[1] * g[1]) / 2.0;
+                    for l in 0..2 {
+                        match name {
+                            "sgd" => p[r][l] -= 0.1 * g[l],
+                            "adam" => {
+                                s[r][l] = 0.9 * s[r][l] + 0.1 * g[l];
+                                v[r][l] = 0.999 * v[r][l] + 0.001 * g[l] * g[l];
+                                let (a, b) = (1.0 - 0.9f64.powi(t), 1.0 - 0.999f64.powi(t));
+                                p[r][l] -= 0.1 * (s[r][l] / a) / ((v[r][l] / b).sqrt() + 1e-8);
+                            }
+                            _ => {
+                                s[r][l] += if name == "adagrad" { g[l] * g[l] } else { mean };
+                                p[r][l] -= 0.1 * g[l] / (s[r][l].sqrt() + 1e-10);
+                            }
+                        }
+                    }
+                }
+            }
+            close(&m.get("table"), p.as_flattened(), 1e-5);
+            match name {
+                "sgd" => {}
+                "adam" => close(&m.get("adam.m.table"), s.as_flattened(), 1e-5),
+                "adagrad" => close(&m.get("adagrad.sum.table"), s.as_flattened(), 1e-5),
+                _ => close(&m.get("adagrad.sum.table"), &s.map(|s| s[0]), 1e-5),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_learning_rate_may_come_with_the_run() {
     let program = step(Sgd::new(Lr::Input("lr")));

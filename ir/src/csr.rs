@@ -57,6 +57,14 @@ pub enum CsrError {
         /// Number of columns.
         cols: usize,
     },
+    /// A mask of another length than the entries.
+    #[error("a mask of {found} for {entries} entries")]
+    Mask {
+        /// Number of entries.
+        entries: usize,
+        /// Length of the mask.
+        found: usize,
+    },
     /// A row whose columns do not ascend.
     #[error(
         "entry {position}, in row {row}, has column {found} after column {previous}; columns of a row must \
@@ -142,6 +150,48 @@ impl CsrArray {
     ) -> Result<CsrArray, CsrError> {
         let edges: Vec<(i32, i32)> = edges.into_iter().collect();
         Ok(sorted(rows, cols, &edges)?.with_twin())
+    }
+
+    /// As [`CsrArray::from_edges`], with the entry that each of the pairs has become, in their order: pairs that repeat
+    /// have the same one. What is known of each pair (a weight, a relation) is brought to the entries by it: added up by
+    /// `scatter_rows`, or read by the pairs with `rows`.
+    pub fn from_listed_edges(
+        rows: usize,
+        cols: usize,
+        edges: impl IntoIterator<Item = (i32, i32)>,
+    ) -> Result<(CsrArray, Vec<i32>), CsrError> {
+        let edges: Vec<(i32, i32)> = edges.into_iter().collect();
+        let csr = sorted(rows, cols, &edges)?.with_twin();
+        let entry = |(row, column): &(i32, i32)| {
+            // Every pair has an entry, so it is found.
+            let at = csr.row(*row as usize).partition_point(|c| c < column);
+            csr.indptr[*row as usize] + at as i32
+        };
+        let entries = edges.iter().map(entry).collect();
+        Ok((csr, entries))
+    }
+
+    /// The pattern of the entries that a mask holds, one bool an entry, and which entries of this one they are,
+    /// ascending. Linear in rows, columns and entries; the twin is filtered with it. The arrays must be valid.
+    pub fn subset(&self, keep: &[bool]) -> Result<(CsrArray, Vec<i32>), CsrError> {
+        if keep.len() != self.nnz() {
+            return Err(CsrError::Mask { entries: self.nnz(), found: keep.len() });
+        }
+        // How many are kept before each entry, and before the end.
+        let mut before = Vec::with_capacity(keep.len() + 1);
+        let mut count = 0i32;
+        for k in keep {
+            before.push(count);
+            count += i32::from(*k);
+        }
+        before.push(count);
+        let kept: Vec<i32> = (0..self.nnz() as i32).filter(|e| keep[*e as usize]).collect();
+        let indptr = self.indptr.iter().map(|p| before[*p as usize]).collect();
+        let indices = kept.iter().map(|e| self.indices[*e as usize]).collect();
+        let twin = self.twin.as_ref().map(|twin| Box::new(twin.subset(keep, &before)));
+        let csr = CsrArray { rows: self.rows, cols: self.cols, indptr, indices, twin };
+        // What is left of a symmetric pattern need not be one.
+        Ok((csr.with_twin(), kept))
     }
 
     /// The symmetric pattern of a bipartite graph: node `u` is user `u`, node `users + i` is item `i`, and
@@ -277,6 +327,24 @@ impl CsrArray {
     }
 }
 
+impl CsrTwin {
+    /// The entries that a mask of the original's entries holds, of which so many are kept before each.
+    fn subset(&self, keep: &[bool], before: &[i32]) -> CsrTwin {
+        let mut twin = CsrTwin { indptr: vec![0], indices: vec![], edges: vec![] };
+        for row in self.indptr.windows(2) {
+            for e in row[0] as usize..row[1] as usize {
+                let edge = self.edges[e] as usize;
+                if keep[edge] {
+                    twin.indices.push(self.indices[e]);
+                    twin.edges.push(before[edge]);
+                }
+            }
+            twin.indptr.push(twin.indices.len() as i32);
+        }
+        twin
+    }
+}
+
 fn fits(what: &'static str, found: usize) -> Result<(), CsrError> {
     // One below the greatest i32, so that `rows + 1` pointers can be counted too.
     if found < i32::MAX as usize { Ok(()) } else { Err(CsrError::TooLarge { what, found }) }
@@ -359,6 +427,23 @@ mod tests {
         assert_eq!(twin.indptr, [0, 1, 3, 3, 4]);
         assert_eq!(twin.indices, [2, 0, 2, 0]);
         assert_eq!(twin.edges, [2, 0, 3, 1]);
+    }
+
+    #[test]
+    fn pairs_know_their_entries_and_masks_leave_some() {
+        let edges = [(2, 1), (0, 3), (2, 0), (0, 3), (0, 1), (2, 1)];
+        let (a, entries) = CsrArray::from_listed_edges(3, 4, edges).unwrap();
+        assert_eq!(entries, [3, 1, 2, 1, 0, 3]);
+        let (b, kept) = a.subset(&[true, false, false, true]).unwrap();
+        b.validate().unwrap();
+        assert_eq!((b.indptr.as_slice(), b.indices.as_slice()), ([0, 1, 1, 2].as_slice(), [1, 1].as_slice()));
+        assert_eq!(kept, [0, 3]);
+        assert_eq!(a.subset(&[true]).unwrap_err(), CsrError::Mask { entries: 4, found: 1 });
+        // One direction of an edge of a symmetric pattern may go.
+        let s = CsrArray::bipartite(1, 2, [(0, 0), (0, 1)]).unwrap();
+        let (t, _) = s.subset(&[true, false, true, true]).unwrap();
+        t.validate().unwrap();
+        assert!(t.check_symmetric().is_err() && t.twin.is_some());
     }
 
     #[test]

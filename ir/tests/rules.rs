@@ -14,6 +14,7 @@ use latentc_ir::ops::Axes;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::concat::Concat;
+use latentc_ir::ops::csr_array::CsrArrayOf;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::gather_rows::GatherRows;
@@ -24,9 +25,11 @@ use latentc_ir::ops::permute::Permute;
 use latentc_ir::ops::reduce::Reduce;
 use latentc_ir::ops::reshape::Reshape;
 use latentc_ir::ops::scatter_rows::ScatterRows;
+use latentc_ir::ops::segment_ids::SegmentIds;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::spmm::Spmm;
 use latentc_ir::philox::Stream;
+use latentc_ir::plan::CsrPart;
 use latentc_ir::rewrite::{self, Numerics, Rule};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::testing::{Tolerance, compare, random_array, random_ids, random_pattern};
@@ -162,6 +165,17 @@ const TABLE: &[(&str, Write)] = &[
         let shape = Shape::from_iter([rows.clone(), 3.into()]);
         let [v, w] = [c.scatter(&shape), c.scatter(&shape)];
         c.g.map(ScalarOp::Add, &[v, w])
+    }),
+    ("a scatter to segments is their sum", |c| {
+        let rows = 1 + c.below(5) as usize;
+        let csr = c.pattern(rows, false);
+        let nnz = c.g.csr(csr).nnz.clone();
+        let by_row = c.one_in(2);
+        let part = if by_row { CsrPart::Indptr } else { CsrPart::Indices };
+        let array = c.g.emit(CsrArrayOf { part }, &[csr]);
+        let ids = if by_row { c.g.emit(SegmentIds { count: nnz.clone() }, &[array]) } else { array };
+        let values = c.moderate(DType::F32, &Shape::from_iter([nnz, 2.into()]));
+        c.g.emit(ScatterRows { rows: rows.into() }, &[ids, values])
     }),
     ("a scatter of parts is one of ordered, distinct parts", |c| {
         let rows = c.rows_of_table();

@@ -2,10 +2,11 @@
 
 pub mod init;
 
-use crate::dims::At;
+use crate::dims::{At, DimLike};
 use crate::scope::Scope;
 use crate::tensor::Tensor;
 pub use init::Initializer;
+use latentc_ir::compose::bag::Bag;
 use latentc_ir::dtype::DType;
 use std::cell::RefCell;
 use std::fmt;
@@ -122,6 +123,46 @@ impl Table {
     #[track_caller]
     pub fn rows<'g>(&self, g: &'g Scope, ids: Tensor<'g>) -> Tensor<'g> {
         self.all(g).rows(ids)
+    }
+
+    /// Rows of the table bag by bag, `[bags, width]`: bag `b` is the sum, the mean or the greatest of the rows
+    /// `ids[e]` for `e` in `offsets[b]..offsets[b + 1]`, of `ids` i32 `[n]` and `offsets` i32 `[bags + 1]`, which must not
+    /// descend. Ids behind the last offset are in no bag; an empty bag gives 0. The rows are never stored one by one,
+    /// and the gradient lists those that are used.
+    #[track_caller]
+    pub fn bag<'g>(&self, g: &'g Scope, ids: Tensor<'g>, offsets: Tensor<'g>, mode: Bag) -> Tensor<'g> {
+        g.composed(&[self.all(g), ids, offsets], Location::caller(), |g, o| {
+            g.bag(o[0], o[1], o[2], mode, None)
+        })
+    }
+
+    /// As [`Table::bag`], sums in which row `ids[e]` counts `weights[e]` times, `weights` `[n]`.
+    #[track_caller]
+    pub fn bag_weighted<'g>(
+        &self,
+        g: &'g Scope,
+        ids: Tensor<'g>,
+        offsets: Tensor<'g>,
+        weights: Tensor<'g>,
+    ) -> Tensor<'g> {
+        g.composed(&[self.all(g), ids, offsets, weights], Location::caller(), |g, o| {
+            g.bag(o[0], o[1], o[2], Bag::Sum, Some(o[3]))
+        })
+    }
+
+    /// As [`Table::bag`], where `of`, i32 `[n]`, says for each id in which of so many bags it is, in any order.
+    #[track_caller]
+    pub fn bag_by_id<'g>(
+        &self,
+        g: &'g Scope,
+        ids: Tensor<'g>,
+        of: Tensor<'g>,
+        bags: impl DimLike,
+        mode: Bag,
+    ) -> Tensor<'g> {
+        let at = Location::caller();
+        let Some(bags) = bags.resolve(g, at) else { return g.poisoned(at) };
+        g.composed(&[self.all(g), ids, of], at, |g, o| g.bag_by_id(o[0], o[1], (o[2], bags), mode, None))
     }
 
     /// Half the sum of the squares of the rows at these ids, a row as often as it is named:

@@ -4,6 +4,7 @@ use super::Tensor;
 use super::reduce::How;
 use crate::csr::Csr;
 use crate::dims::At;
+use latentc_ir::compose::nearest::Metric;
 use latentc_ir::graph::Operand;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::matmul::Matmul;
@@ -88,6 +89,33 @@ impl<'g> Tensor<'g> {
         }
         let operands = [self, items, seen.as_operand(), users];
         self.pair(self.scope.node(ScoreTopK { k }, &operands, at), at)
+    }
+
+    /// As [`Tensor::score_top_k`], of all items.
+    #[track_caller]
+    pub fn best_items(self, items: Tensor<'g>, k: usize) -> (Tensor<'g>, Tensor<'g>) {
+        let at = Location::caller();
+        self.pair(self.scope.node(ScoreTopK { k }, &[self, items], at), at)
+    }
+
+    /// For each row of `[n, d]` (this tensor) the nearest of the rows of `codes [k, d]`: ids i32 `[n]`, of equal distances
+    /// the least id, and squared Euclidean distances `[n]`, with gradients to both. It is looked for in f32, and the
+    /// distances to all codes are never stored.
+    #[track_caller]
+    pub fn nearest(self, codes: Tensor<'g>) -> (Tensor<'g>, Tensor<'g>) {
+        let [ids, distances] =
+            self.scope.composed_all(&[self, codes], Location::caller(), |g, o| g.nearest(o[0], o[1]));
+        (ids, distances)
+    }
+
+    /// For each row of `[n, d]` the `k` nearest of the others: ids i32 `[n, k]`, nearest first, and their cosines or
+    /// squared distances, f32 `[n, k]`. Where there are fewer others the id is -1. All pairs are compared, and none of the
+    /// comparisons is stored; there is no gradient.
+    #[track_caller]
+    pub fn neighbours(self, k: usize, metric: Metric) -> (Tensor<'g>, Tensor<'g>) {
+        let [ids, near] =
+            self.scope.composed_all(&[self], Location::caller(), |g, o| g.neighbours(o[0], k, metric));
+        (ids, near)
     }
 
     fn pair(self, node: Option<latentc_ir::graph::NodeId>, at: At) -> (Tensor<'g>, Tensor<'g>) {

@@ -1,11 +1,11 @@
 //! Adam.
 
-use super::{Lr, Step};
+use super::{Lr, Rows, Step};
 use latentc_ir::diag::Diag;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::Operand;
 use latentc_ir::scalar::ScalarOp;
-use latentc_ir::types::{Shape, Type};
+use latentc_ir::types::Shape;
 
 /// State input: how many steps Adam has made, an i64 scalar.
 pub const STEP: &str = "adam.step";
@@ -42,8 +42,8 @@ impl Adam {
         Adam { lr: lr.into(), beta1: 0.9, beta2: 0.999, eps: 1e-8, lazy: false }
     }
 
-    /// Where the gradient of a table lists rows, only these move, and only their moments change. `t` still
-    /// counts every step. This is another algorithm: rows that are used rarely move further.
+    /// Where the gradient of a table lists rows, only these move, and only their moments change: a step reads and writes
+    /// no other row. `t` still counts every step. This is another algorithm: rows that are used rarely move further.
     pub fn lazy(self) -> Adam {
         Adam { lazy: true, ..self }
     }
@@ -76,14 +76,16 @@ impl Adam {
         let correction = self::correction(step, self.beta2, t);
         let root = step.map(ScalarOp::Rsqrt, &[correction]);
 
-        for (name, p, g) in gradients {
-            let touched = if self.lazy { touched(step, g) } else { None };
-            let g = step.graph.densify(g);
-            let shape = step.graph.shape_of(p);
-            let dtype = step.graph.dtype_of(p);
+        let rows = if self.lazy { Rows::Always } else { Rows::Never };
+        for (name, whole, g) in gradients {
+            let moved = step.moved(g, rows);
+            let shape = step.graph.shape_of(whole);
+            let dtype = step.graph.dtype_of(whole);
             let (m_name, v_name) = (format!("adam.m.{name}"), format!("adam.v.{name}"));
-            let m = step.state(m_name.clone(), dtype, &shape)?;
-            let v = step.state(v_name.clone(), dtype, &shape)?;
+            let m_whole = step.state(m_name.clone(), dtype, &shape)?;
+            let v_whole = step.state(v_name.clone(), dtype, &shape)?;
+            let [p, m, v] = [whole, m_whole, v_whole].map(|o| step.part(&moved, o));
+            let g = moved.gradient;
 
             let m_next = decay(step, self.beta1, m, g);
             let square = step.map(ScalarOp::Square, &[g]);
@@ -98,12 +100,10 @@ impl Adam {
             let move_by = step.map(ScalarOp::Div, &[move_by, deviation]);
             let p_next = step.map(ScalarOp::Sub, &[p, move_by]);
 
-            for (name, old, new) in [(m_name, m, m_next), (v_name, v, v_next), (name, p, p_next)] {
-                let new = match touched {
-                    Some(touched) => step.map(ScalarOp::Select, &[touched, new, old]),
-                    None => new,
-                };
-                step.update(name, new);
+            for (name, old, new) in
+                [(m_name, m_whole, m_next), (v_name, v_whole, v_next), (name, whole, p_next)]
+            {
+                step.put(&moved, name, old, new);
             }
         }
         Ok(())
@@ -123,15 +123,4 @@ fn decay(step: &mut Step<'_>, beta: f64, old: Operand, new: Operand) -> Operand 
     let old = step.graph.scale(old, beta);
     let new = step.graph.scale(new, 1.0 - beta);
     step.map(ScalarOp::Add, &[old, new])
-}
-
-/// Where a gradient lists rows: for every element, whether its row is listed.
-fn touched(step: &mut Step<'_>, g: Operand) -> Option<Operand> {
-    let Type::RowSparse(ty) = step.graph.type_of(g).clone() else { return None };
-    let (ids, _) = step.graph.row_sparse_parts(g);
-    let ones = step.graph.fill(Literal::int(DType::I32, 1), [ty.count]);
-    let rows = ty.shape[0].clone();
-    let count = step.graph.emit(latentc_ir::ops::scatter_rows::ScatterRows { rows }, &[ids, ones]);
-    let listed = step.graph.cast(count, DType::Bool);
-    Some(step.graph.broadcast(listed, ty.shape, [0].into_iter().collect()))
 }

@@ -1,16 +1,20 @@
 //! Optimizers: what `minimise` writes into a program.
 
+mod adagrad;
 mod adam;
 pub mod loss;
 mod sgd;
 
 use crate::dims::At;
 use crate::scope::{First, StateSpec};
+pub use adagrad::Adagrad;
 pub use adam::{Adam, STEP as ADAM_STEP};
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::Op;
+use latentc_ir::ops::gather_rows::GatherRows;
+use latentc_ir::ops::index_update::IndexUpdate;
 use latentc_ir::ops::input::Input;
 use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::{Shape, Type};
@@ -47,6 +51,14 @@ pub enum Optimizer {
     Sgd(Sgd),
     /// By moments of the gradient.
     Adam(Adam),
+    /// By the sum of squared gradients.
+    Adagrad(Adagrad),
+}
+
+impl From<Adagrad> for Optimizer {
+    fn from(o: Adagrad) -> Optimizer {
+        Optimizer::Adagrad(o)
+    }
 }
 
 impl From<Sgd> for Optimizer {
@@ -67,6 +79,7 @@ impl Optimizer {
         match self {
             Optimizer::Sgd(o) => o.lr,
             Optimizer::Adam(o) => o.lr,
+            Optimizer::Adagrad(o) => o.lr,
         }
     }
 
@@ -80,6 +93,7 @@ impl Optimizer {
         match self {
             Optimizer::Sgd(_) => None,
             Optimizer::Adam(adam) => adam.fault(),
+            Optimizer::Adagrad(adagrad) => adagrad.fault(),
         }
     }
 }
@@ -92,6 +106,24 @@ pub(crate) struct Minimise {
     /// The input that gives the learning rate, where one does.
     pub lr: Option<Operand>,
     pub at: At,
+}
+
+/// When the rows that a gradient lists are all that moves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    /// Never: others move too.
+    Never,
+    /// Where there are few: others would not move either.
+    Few,
+    /// Always: others are not to move.
+    Always,
+}
+
+/// What of a parameter moves, and its gradient.
+struct Moved {
+    gradient: Operand,
+    /// The rows, in order, where it is not the whole.
+    rows: Option<Operand>,
 }
 
 /// What an optimizer's step is written with.
@@ -123,8 +155,45 @@ impl Step<'_> {
         self.graph.broadcast(scalar, shape, [].into_iter().collect())
     }
 
+    /// What of a parameter moves by a gradient: all of it, or the rows that the gradient lists. Where both are the
+    /// same step, they are these rows if there are few of them.
+    fn moved(&mut self, gradient: Operand, rows: Rows) -> Moved {
+        let Type::RowSparse(ty) = self.graph.type_of(gradient).clone() else {
+            return Moved { gradient, rows: None };
+        };
+        let few = ty.count.upper().saturating_mul(2) <= ty.shape[0].lower();
+        if rows == Rows::Never || (rows == Rows::Few && !few) {
+            return Moved { gradient: self.graph.densify(gradient), rows: None };
+        }
+        let (rows, gradient) = self.graph.listed_totals(gradient);
+        Moved { gradient, rows: Some(rows) }
+    }
+
+    /// The part of a parameter, or of its state, that moves.
+    fn part(&mut self, moved: &Moved, whole: Operand) -> Operand {
+        match moved.rows {
+            Some(rows) => self.graph.emit(GatherRows, &[whole, rows]),
+            None => whole,
+        }
+    }
+
+    /// The new value of a parameter, or of its state, of which a part has moved. Rows that are listed several times are
+    /// written several times, the same each time.
+    fn put(&mut self, moved: &Moved, name: String, whole: Operand, part: Operand) {
+        let new = match moved.rows {
+            Some(rows) => self.graph.emit(IndexUpdate { op: None }, &[whole, rows, part]),
+            None => part,
+        };
+        self.update(name, new);
+    }
+
     /// A state input that begins as zeros.
     fn state(&mut self, name: String, dtype: DType, shape: &Shape) -> Result<Operand, Diag> {
+        self.state_of(name, dtype, shape, 0.0)
+    }
+
+    /// A state input of which every element begins as a number.
+    fn state_of(&mut self, name: String, dtype: DType, shape: &Shape, first: f64) -> Result<Operand, Diag> {
         let span = self.graph.at.clone().unwrap_or_else(Span::none);
         if let Some(taken) = self.graph.input(&name) {
             let diag =
@@ -134,7 +203,7 @@ impl Step<'_> {
         }
         // Parameters have constant sizes, so their state has.
         let sizes = shape.iter().filter_map(|d| d.as_const()).filter_map(|d| usize::try_from(d).ok());
-        let first = First::Constant(Literal::zero(dtype));
+        let first = First::Constant(Literal::float(dtype, first));
         self.states.push(StateSpec { name: name.clone(), dtype, shape: sizes.collect(), first });
         let ty = Type::tensor(dtype, shape.iter().cloned());
         self.graph.value(Input { name, kind: InputKind::State, ty }, &[], span)
@@ -177,6 +246,7 @@ pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minim
     let done = match what.optimizer {
         Optimizer::Sgd(sgd) => sgd.expand(&mut step, gradients),
         Optimizer::Adam(adam) => adam.expand(&mut step, gradients),
+        Optimizer::Adagrad(adagrad) => adagrad.expand(&mut step, gradients),
     };
     graph.at = outer;
     done

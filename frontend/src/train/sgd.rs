@@ -1,6 +1,6 @@
 //! Gradient descent.
 
-use super::{Lr, Step};
+use super::{Lr, Rows, Step};
 use latentc_ir::diag::Diag;
 use latentc_ir::graph::Operand;
 use latentc_ir::scalar::ScalarOp;
@@ -24,13 +24,14 @@ impl Sgd {
         step: &mut Step<'_>,
         gradients: Vec<(String, Operand, Operand)>,
     ) -> Result<(), Diag> {
-        for (name, p, g) in gradients {
-            let g = step.graph.densify(g);
+        for (name, whole, g) in gradients {
+            let moved = step.moved(g, Rows::Few);
+            let p = step.part(&moved, whole);
             let lr = step.lr();
             let lr = step.spread(lr, p);
-            let move_by = step.map(ScalarOp::Mul, &[lr, g]);
+            let move_by = step.map(ScalarOp::Mul, &[lr, moved.gradient]);
             let next = step.map(ScalarOp::Sub, &[p, move_by]);
-            step.update(name, next);
+            step.put(&moved, name, whole, next);
         }
         Ok(())
     }

@@ -5,9 +5,14 @@
 //! fusion follow from the ops that they are made of.
 
 pub mod attention;
+pub mod bag;
+pub mod contrast;
+pub mod distinct;
+pub mod edges;
 pub mod einsum;
 pub mod extreme;
 pub mod fourier;
+pub mod nearest;
 pub mod norm;
 pub mod pad;
 pub mod pool;

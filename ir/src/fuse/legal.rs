@@ -143,7 +143,7 @@ fn is_map(op: &Op) -> bool {
             | Op::Matmul(_)
             | Op::Spmm(_)
             | Op::SpmmRows(_)
-            | Op::SegmentSum(_)
+            | Op::SegmentReduce(_)
             | Op::GatherRows(_)
             | Op::Index(_)
     )
@@ -152,7 +152,7 @@ fn is_map(op: &Op) -> bool {
 /// Whether an operand is read at the row that is being written; otherwise it must come from elsewhere.
 pub(crate) fn reads_its_row(op: &Op, position: usize) -> bool {
     match op {
-        Op::Spmm(_) | Op::SegmentSum(_) => false,
+        Op::Spmm(_) | Op::SegmentReduce(_) => false,
         Op::SpmmRows(_) => position == 2,
         Op::GatherRows(_) => position == 1,
         Op::Index(_) => position > 0,
@@ -260,7 +260,7 @@ fn kept_bytes(graph: &Graph, nodes: &[NodeId], rows: &Shape) -> i64 {
             continue;
         }
         let width = t.shape.get(rows.len()).map_or(1, |d| d.as_const().unwrap_or(1));
-        let heavy = matches!(&node.op, Op::Matmul(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_));
+        let heavy = matches!(&node.op, Op::Matmul(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_));
         // Maps are kept only where several levels use them: about half of those with several uses.
         let kept = heavy || graph.uses(o).len() > 1;
         if kept {

@@ -195,7 +195,13 @@ fn must_be_stored(
             Op::SpmmRows(_) => {
                 stored.insert(node.operands[1]);
             }
-            Op::SegmentSum(_) => stored.extend(&node.operands[..]),
+            // Pointers and positions of a pattern are in memory; positions that are counted are not read at all.
+            Op::SegmentReduce(_) | Op::SegmentSoftmax(_) | Op::SegmentIds(_) => {
+                let read = |o: &&Operand| !matches!(graph.node(o.node).op, Op::CsrArrayOf(_) | Op::Iota(_));
+                let (positions, values) = node.operands.split_at(node.operands.len().min(2));
+                stored.extend(positions.iter().filter(read));
+                stored.extend(values);
+            }
             Op::Matmul(_) if kind_of(graph, *n) == Kind::Single => stored.extend(&node.operands[..]),
             Op::Matmul(m) if !m.transpose_a => {
                 stored.insert(node.operands[1]);
@@ -233,7 +239,7 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
                 Kind::Single
             }
         }
-        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => {
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_) => {
             if result.rank() <= 2 && narrow(result.shape.get(1)) {
                 Kind::Rows(result.shape[..1].into())
             } else {
@@ -256,7 +262,7 @@ fn kind_of(graph: &Graph, n: NodeId) -> Kind {
             }
         }
         Op::Permute(p) if crate::lower::is_transposed(&p.axes, &result.shape) => Kind::Single,
-        Op::Concat(_) | Op::IndexUpdate(_) | Op::Sddmm(_) => Kind::Single,
+        Op::Concat(_) | Op::IndexUpdate(_) | Op::Sddmm(_) | Op::SegmentSoftmax(_) => Kind::Single,
         op => match op.def().class() {
             Class::Opaque | Class::Composite => Kind::Single,
             _ if result.rank() == 0 => Kind::Scalars,
@@ -409,7 +415,9 @@ fn prologues(graph: &Graph, live: &FxHashSet<NodeId>) -> FxHashSet<NodeId> {
 /// which most rows are empty. Its table would cost more to write and read than the sums do.
 fn is_light(graph: &Graph, n: NodeId, stored: &FxHashSet<Operand>) -> bool {
     let node = graph.node(n);
-    let Op::SegmentSum(_) = node.op else { return false };
+    if !matches!(&node.op, Op::SegmentReduce(s) if s.op == crate::scalar::ReduceOp::Sum) {
+        return false;
+    }
     if stored.contains(&Operand::from(n)) || !matches!(kind_of(graph, n), Kind::Rows(_)) {
         return false;
     }

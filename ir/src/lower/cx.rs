@@ -11,6 +11,7 @@ use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::nest::build::{KernelBuilder, load};
 use crate::nest::{AxisKind, BufId, Expr, Index, Space, Split, Stmt};
+use crate::ops::Op;
 use crate::plan::CsrPart;
 use crate::types::{Type, product};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -126,16 +127,29 @@ impl<'a> Cx<'a> {
             (CsrPart::TwinIndices, true) => CsrPart::Indices,
             (p, _) => p,
         };
-        let one = Dim::constant(1);
-        let (len, suffix) = match part {
-            CsrPart::Indptr => (&c.rows + &one, "indptr"),
-            CsrPart::Indices => (c.nnz.clone(), "indices"),
-            CsrPart::TwinIndptr => (&c.cols + &one, "twin_indptr"),
-            CsrPart::TwinIndices => (c.nnz.clone(), "twin_indices"),
-            CsrPart::TwinEdges => (c.nnz.clone(), "twin_edges"),
-        };
-        let name = format!("{}_{suffix}", self.name_of(o));
-        self.arg(Arg::Csr(o, part), name, DType::I32, &len, Space::In)
+        let name = format!("{}_{}", self.name_of(o), part.name());
+        self.arg(Arg::Csr(o, part), name, DType::I32, &part.len(&c), Space::In)
+    }
+
+    /// The buffer of pointers or positions: a value's, or the array of a pattern that it stands for.
+    pub fn positions(&mut self, o: Operand) -> Result<BufId, LowerError> {
+        match self.graph.node(o.node).op.clone() {
+            Op::CsrArrayOf(c) if self.is_inlined(o) => {
+                Ok(self.csr_part(self.graph.node(o.node).operands[0], c.part))
+            }
+            _ => self.buffer(o, Space::In),
+        }
+    }
+
+    /// The segments of a sum over them: their pointers, and the order of what they hold where it is not that in
+    /// which it stands.
+    pub fn segments(
+        &mut self,
+        indptr: Operand,
+        order: Operand,
+    ) -> Result<(BufId, Option<BufId>), LowerError> {
+        let own = matches!(self.graph.node(order.node).op, Op::Iota(_)) && self.is_inlined(order);
+        Ok((self.positions(indptr)?, if own { None } else { Some(self.positions(order)?) }))
     }
 
     /// A temporary of the lowering.
@@ -146,9 +160,7 @@ impl<'a> Cx<'a> {
     fn name_of(&self, o: Operand) -> String {
         let node = self.graph.node(o.node);
         match &node.op {
-            crate::ops::Op::Input(i) => {
-                i.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
-            }
+            Op::Input(i) => i.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect(),
             op => format!("{}{}", op.def().name(), o.node.index()),
         }
     }

@@ -54,7 +54,7 @@ pub(super) fn role_of(op: &Op, rows: usize) -> Role {
             debug_assert!(r.axes.iter().all(|a| *a >= rows));
             Role::RowReduce
         }
-        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => Role::Edges,
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_) => Role::Edges,
         Op::Matmul(m) if m.transpose_a => Role::OuterProduct,
         Op::Matmul(_) => Role::Product,
         _ => Role::Map,
@@ -203,7 +203,7 @@ fn weight(job: &Job, o: Operand) -> usize {
             _ => 1,
         },
         Op::Random(_) => 24,
-        Op::Reduce(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::Matmul(_) => return 1,
+        Op::Reduce(_) | Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_) | Op::Matmul(_) => return 1,
         _ => 0,
     };
     node.operands.iter().fold(own, |sum, x| {

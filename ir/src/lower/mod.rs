@@ -13,6 +13,7 @@ mod products;
 mod reduce;
 mod rows;
 pub mod schedule;
+mod segments;
 mod single;
 mod sort;
 mod stage;

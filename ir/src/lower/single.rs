@@ -26,8 +26,10 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
         Op::Sort(s) => super::sort::lower(job, out, s.descending, None),
         Op::TopK(t) => super::sort::lower(job, out, true, Some(t.k)),
         Op::Sddmm(_) => sddmm(job, out),
-        Op::Segments(_) => segments(job, out),
-        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) => sparse(job, out),
+        Op::Segments(_) => super::segments::segments(job, out),
+        Op::SegmentIds(_) => super::segments::ids(job, out),
+        Op::SegmentSoftmax(_) => super::segments::softmax(job, out),
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_) => sparse(job, out),
         op => Err(LowerError {
             kernel: job.name.to_owned(),
             what: format!("no kernel for `{}` of these shapes", op.def().name()),
@@ -254,48 +256,14 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
-/// Positions grouped by id: counted, then placed in order. One thread, linear in ids and rows.
-fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
-    let mut cx = job.cx("");
-    let ids = job.graph.node(out.node).operands[0];
-    let order = Operand { node: out.node, port: 1 };
-    let shape = job.graph.shape_of(out);
-    let rows = cx.dim(&shape[0]) - 1;
-    let count = cx.dim(&job.graph.shape_of(ids)[0].clone());
-    let ids = cx.buffer(ids, Space::In)?;
-    let (indptr, order) = (cx.buffer(out, Space::InOut)?, cx.buffer(order, Space::Out)?);
-    let int = |v: i64| Expr::Lit(crate::dtype::Literal::int(crate::dtype::DType::I32, v));
-    let wide = AxisKind::Vector(job.target.lanes);
-    let k = &mut cx.k;
-    k.for_("z", rows.clone() + 1, wide, |k, z| k.store(indptr, z, int(0)));
-    k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
-        let id = k.load_index(ids, i);
-        k.accumulate(ReduceOp::Sum, indptr, id, int(1));
-    });
-    let running = k.buffer("running", crate::dtype::DType::I32, 1, Space::Register);
-    k.fill(running, crate::dtype::Literal::int(crate::dtype::DType::I32, 0));
-    k.for_("r", rows.clone() + 1, AxisKind::Serial, |k, r| {
-        k.accumulate(ReduceOp::Sum, running, 0, load(indptr, r.clone()));
-        k.store(indptr, r, load(running, 0));
-    });
-    // Backwards, so that equal ids keep their order: `indptr[r]` moves from the end of row `r` to its start.
-    k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
-        let i = count.clone() - 1 - i;
-        let id = k.load_index(ids, i.clone());
-        k.accumulate(ReduceOp::Sum, indptr, id.clone(), int(-1));
-        let at = k.load_index(indptr, id);
-        k.store(order, at, Expr::Cast(crate::dtype::DType::I32, Box::new(i.into())));
-    });
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
-}
-
 /// A sparse sum whose rows are not vectors of a constant width: every element by itself.
 fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let mut cx = job.cx("");
     let node = job.graph.node(out.node).clone();
     let shape = job.graph.shape_of(out);
     let dtype = cx.dtype(out);
-    let sum = sum_type(dtype);
+    let reduce = super::stage::reduction(&node.op);
+    let sum = if reduce == ReduceOp::Sum { sum_type(dtype) } else { dtype };
     let acc = cx.k.buffer("acc", sum, 1, Space::Register);
     positions(&mut cx, &shape, |cx, at| {
         let part = |transpose| match transpose {
@@ -306,28 +274,37 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             Op::Spmm(op) => {
                 let (p, i) = part(op.transpose);
                 let (p, i) = (cx.csr_part(node.operands[0], p), cx.csr_part(node.operands[0], i));
-                (p, i, node.operands[1], at[0].clone(), op.weighted.then(|| (node.operands[2], op.transpose)))
+                (
+                    p,
+                    Some(i),
+                    node.operands[1],
+                    at[0].clone(),
+                    op.weighted.then(|| (node.operands[2], op.transpose)),
+                )
             }
             Op::SpmmRows(op) => {
                 let (p, i) = part(op.transpose);
                 let (p, i) = (cx.csr_part(node.operands[0], p), cx.csr_part(node.operands[0], i));
                 let rows = super::stage::pattern_rows(cx, node.operands[0], op.transpose);
                 let row = cx.gathered_row(node.operands[2], &at[..1], &rows)?;
-                (p, i, node.operands[1], row, None)
+                (p, Some(i), node.operands[1], row, None)
             }
             _ => {
-                let (p, i) =
-                    (cx.buffer(node.operands[0], Space::In)?, cx.buffer(node.operands[1], Space::In)?);
-                (p, i, node.operands[2], at[0].clone(), None)
+                let (p, i) = cx.segments(node.operands[0], node.operands[1])?;
+                let weights = node.operands.get(3).map(|w| (*w, false));
+                (p, i, node.operands[2], at[0].clone(), weights)
             }
         };
         let first = cx.load_index(indptr, row.clone());
         let end = cx.load_index(indptr, row + 1);
-        cx.k.fill(acc, ReduceOp::Sum.identity(sum));
+        cx.k.fill(acc, reduce.identity(sum));
         cx.loop_("e", (first, end), 1, AxisKind::Serial, |cx, e| {
             let mut from = at.clone();
-            from[0] = cx.load_index(indices, e.clone());
-            let v = cx.summand(x, &from)?;
+            from[0] = match indices {
+                Some(indices) => cx.load_index(indices, e.clone()),
+                None => e.clone(),
+            };
+            let v = as_type(cx.value(x, &from)?, dtype, sum);
             let v = match weights {
                 None => v,
                 Some((w, transposed)) => {
@@ -340,7 +317,7 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
                     op2(ScalarOp::Mul, cx.summand(w, &[at])?, v)
                 }
             };
-            cx.k.accumulate(ReduceOp::Sum, acc, 0, v);
+            cx.k.accumulate(reduce, acc, 0, v);
             Ok(())
         })?;
         cx.store(out, &at, as_type(load(acc, 0), sum, dtype))

@@ -375,24 +375,28 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
     let (indptr, indices, x, r) = match &node.op {
         Op::Spmm(op) => {
             let (p, i) = parts(op.transpose);
-            (cx.csr_part(node.operands[0], p), cx.csr_part(node.operands[0], i), node.operands[1], r)
+            (cx.csr_part(node.operands[0], p), Some(cx.csr_part(node.operands[0], i)), node.operands[1], r)
         }
         Op::SpmmRows(op) => {
             let (p, i) = parts(op.transpose);
             let rows = pattern_rows(cx, node.operands[0], op.transpose);
             let id = cx.gathered_row(node.operands[2], &row.index, &rows)?;
-            (cx.csr_part(node.operands[0], p), cx.csr_part(node.operands[0], i), node.operands[1], id)
+            (cx.csr_part(node.operands[0], p), Some(cx.csr_part(node.operands[0], i)), node.operands[1], id)
         }
-        Op::SegmentSum(_) => {
-            let (p, i) = (cx.buffer(node.operands[0], Space::In)?, cx.buffer(node.operands[1], Space::In)?);
+        Op::SegmentReduce(_) => {
+            let (p, i) = cx.segments(node.operands[0], node.operands[1])?;
             (p, i, node.operands[2], r)
         }
         other => return Err(cx.fault(format!("`{}` has no sparse rows", other.def().name()))),
     };
     let weights = match &node.op {
         Op::Spmm(op) if op.weighted => Some((node.operands[2], op.transpose)),
+        Op::SegmentReduce(_) => node.operands.get(3).map(|w| (*w, false)),
         _ => None,
     };
+    let reduce = reduction(&node.op);
+    // An extreme is one of the elements, and needs no wider type.
+    let sum = if reduce == ReduceOp::Sum { sum } else { dtype };
     let ahead = i64::from(cx.target.prefetch);
     // The table whose rows are gathered: `x` itself, or what `x` scales as it is gathered.
     let table = if cx.is_member(x) {
@@ -420,9 +424,10 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
             true => s.buf,
             false => cx.k.buffer(format!("e{}_{p0}", value.node.index()), sum, panel, Space::Register),
         };
-        cx.k.fill(acc, ReduceOp::Sum.identity(sum));
+        cx.k.fill(acc, reduce.identity(sum));
         cx.loop_("e", (first.clone(), end.clone()), 1, AxisKind::Serial, |cx, e| {
             if let Some(table) = table
+                && let Some(indices) = indices
                 && ahead > 0
                 && far
                 && !scalar
@@ -441,7 +446,10 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
                     },
                 )?;
             }
-            let col = cx.load_index(indices, e.clone());
+            let col = match indices {
+                Some(indices) => cx.load_index(indices, e.clone()),
+                None => e.clone(),
+            };
             let weight = match weights {
                 None => None,
                 Some((w, transposed)) => {
@@ -459,12 +467,12 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
             cx.loop_("d", (Index::Const(0), Index::Const(panel)), 1, kind, |cx, d| {
                 let at: Vec<Index> =
                     if scalar { vec![col.clone()] } else { vec![col.clone(), d.clone() + p0] };
-                let v = cx.summand(x, &at)?;
+                let v = as_type(cx.value(x, &at)?, dtype, sum);
                 let v = match weight {
                     Some(w) => Expr::Op(ScalarOp::Mul, vec![w, v]),
                     None => v,
                 };
-                cx.k.accumulate(ReduceOp::Sum, acc, d, v);
+                cx.k.accumulate(reduce, acc, d, v);
                 Ok(())
             })
         })?;
@@ -479,6 +487,14 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
         }
     }
     Ok(())
+}
+
+/// How an op over the entries of rows combines them.
+pub(super) fn reduction(op: &Op) -> ReduceOp {
+    match op {
+        Op::SegmentReduce(s) => s.op,
+        _ => ReduceOp::Sum,
+    }
 }
 
 /// Rows of a pattern or of its transpose.

@@ -1,4 +1,5 @@
-//! Writes at computed positions: the old values are copied, then one thread puts the blocks where they go, in order.
+//! Writes at computed positions: the old values are copied, unless they are overwritten, then one thread puts the blocks
+//! where they go, in order.
 
 use super::cx::{Cx, Row};
 use super::single::positions;
@@ -27,14 +28,17 @@ pub(super) fn lower(job: &Job, out: Operand, op: Option<ReduceOp>) -> Result<Low
     let mut lowered = Lowered::default();
     lowered.temps.extend(to.temporary.clone().map(|len| (sum, len)));
 
-    let mut cx = job.cx("_copy");
-    copy(&mut cx, &shape, |cx, at| {
-        let e = as_type(cx.value(x, at)?, dtype, sum);
-        let (buf, index) = (to.buffer(cx)?, cx.linear(&shape, at));
-        cx.k.store(buf, index, e);
-        Ok(())
-    })?;
-    lowered.calls.push(cx.finish());
+    // In the place of the old value, what is not updated stands there already.
+    if to.temporary.is_some() || job.in_place.get(&out) != Some(&x) {
+        let mut cx = job.cx("_copy");
+        copy(&mut cx, &shape, |cx, at| {
+            let e = as_type(cx.value(x, at)?, dtype, sum);
+            let (buf, index) = (to.buffer(cx)?, cx.linear(&shape, at));
+            cx.k.store(buf, index, e);
+            Ok(())
+        })?;
+        lowered.calls.push(cx.finish());
+    }
 
     let mut cx = job.cx("");
     let (places, rest) = (job.graph.shape_of(coordinates[0]), &shape[coordinates.len()..]);

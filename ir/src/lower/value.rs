@@ -29,6 +29,8 @@ pub fn is_free(op: &Op) -> bool {
         | Op::Windows(_)
         | Op::Spread(_)
         | Op::CsrDegree(_)
+        | Op::CsrArrayOf(_)
+        | Op::After(_)
         | Op::Size(_)
         | Op::RowSparse(_)
         | Op::RowSparseParts(_) => true,
@@ -153,6 +155,9 @@ impl Cx<'_> {
                 let r = at[0].clone();
                 op2(ScalarOp::Sub, load(indptr, r.clone() + 1), load(indptr, r))
             }
+            Op::CsrArrayOf(c) => load(self.csr_part(operands[0], c.part), at[0].clone()),
+            // When is settled by the order of kernels; what it is, is its operand.
+            Op::After(_) => return self.value(operands[0], at),
             Op::RowSparseParts(_) => {
                 let made = self.graph.node(operands[0].node).operands.clone();
                 return match made.get(usize::from(o.port)) {
@@ -183,7 +188,7 @@ impl Cx<'_> {
     /// The row that an id names, bound once a scope.
     pub fn gathered_row(&mut self, ids: Operand, at: &[Index], rows: &Dim) -> Result<Index, LowerError> {
         let index = self.position(ids, at)?;
-        if are_checked(self.graph, ids) {
+        if are_checked(self.graph, ids, rows) {
             return Ok(index);
         }
         // Ids that a program computes are kept in bounds here; those that it is given were checked before.

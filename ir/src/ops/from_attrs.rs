@@ -170,7 +170,8 @@ macro_rules! rows {
             }))
         }
 
-        /// An op of the registry that has no row here does not compile.
+        /// An op of the registry that has no row here does not compile; one may have several, by name.
+        #[allow(unreachable_patterns)]
         const _: fn(&Op) = |op| match op {
             Op::Elementwise(_) $(| Op::$variant(_))+ => (),
         };
@@ -200,6 +201,7 @@ rows! {
         size::Size { dim }
     };
     Random = "random" |a| random::Random { stream: a.stream()?, shape: a.dims("shape")? };
+    After = "after" |_a| after::After;
     Cast = "cast" |a| cast::Cast { to: a.word("to", "an element type", DType::parse)? };
     Broadcast = "broadcast" |a| broadcast::Broadcast { shape: a.dims("shape")?, axes: a.axes("axes")? };
     Reshape = "reshape" |a| reshape::Reshape { shape: a.dims("shape")? };
@@ -263,10 +265,20 @@ rows! {
         let [rows] = a.sizes("rows")?;
         segments::Segments { rows }
     };
-    SegmentSum = "segment_sum" |_a| segment_sum::SegmentSum;
+    SegmentReduce = "segment_sum" |_a| segment_reduce::SegmentReduce { op: ReduceOp::Sum };
+    SegmentReduce = "segment_max" |_a| segment_reduce::SegmentReduce { op: ReduceOp::Max };
+    SegmentReduce = "segment_min" |_a| segment_reduce::SegmentReduce { op: ReduceOp::Min };
+    SegmentIds = "segment_ids" |a| {
+        let [count] = a.sizes("count")?;
+        segment_ids::SegmentIds { count }
+    };
+    SegmentSoftmax = "segment_softmax" |_a| segment_softmax::SegmentSoftmax;
     Spmm = "spmm" |a| spmm::Spmm { transpose: a.flag("transpose")?, weighted: a.flag("weighted")? };
     SpmmRows = "spmm_rows" |a| spmm_rows::SpmmRows { transpose: a.flag("transpose")? };
     Sddmm = "sddmm" |_a| sddmm::Sddmm;
+    CsrArrayOf = "csr_array" |a| csr_array::CsrArrayOf {
+        part: a.word("part", "the name of an array of a pattern", crate::plan::CsrPart::parse)?,
+    };
     CsrDegree = "csr_degree" |a| csr_degree::CsrDegree { transpose: a.flag("transpose")? };
     Sort = "sort" |a| sort::Sort { descending: a.flag("descending")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };
@@ -280,6 +292,11 @@ rows! {
     };
     Softmax = "softmax" |_a| softmax::Softmax;
     LogSumExp = "log_sum_exp" |_a| log_sum_exp::LogSumExp;
+    LinearLogSumExp = "linear_log_sum_exp" |a| linear_log_sum_exp::LinearLogSumExp {
+        part: a.count("part")?,
+        biased: a.flag("biased")?,
+        excluding: a.flag("excluding")?,
+    };
 }
 
 /// The op of a name with attributes.

@@ -81,7 +81,7 @@ impl OpDef for LogSumExp {
     }
 }
 
-fn of_row(row: &[f64]) -> f64 {
+pub(super) fn of_row(row: &[f64]) -> f64 {
     if row.iter().any(|x| x.is_nan()) {
         return f64::NAN;
     }

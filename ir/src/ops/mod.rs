@@ -13,11 +13,13 @@ use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
+pub mod after;
 pub mod broadcast;
 pub mod cast;
 pub mod concat;
 pub mod conv;
 pub mod conv_transpose;
+pub mod csr_array;
 pub mod csr_degree;
 pub mod cumulative;
 pub mod dropout;
@@ -30,6 +32,7 @@ pub mod index;
 pub mod index_update;
 pub mod input;
 pub mod iota;
+pub mod linear_log_sum_exp;
 pub mod log_sum_exp;
 pub mod matmul;
 pub mod pad;
@@ -42,7 +45,9 @@ pub mod row_sparse;
 pub mod scatter_rows;
 pub mod score_top_k;
 pub mod sddmm;
-pub mod segment_sum;
+pub mod segment_ids;
+pub mod segment_reduce;
+pub mod segment_softmax;
 pub mod segments;
 pub mod size;
 pub mod slice;
@@ -258,6 +263,7 @@ registry! {
     random::Random,
     elementwise::Elementwise,
     cast::Cast,
+    after::After,
     broadcast::Broadcast,
     reshape::Reshape,
     permute::Permute,
@@ -280,17 +286,21 @@ registry! {
     row_sparse::RowSparse,
     row_sparse::RowSparseParts,
     segments::Segments,
-    segment_sum::SegmentSum,
+    segment_reduce::SegmentReduce,
+    segment_ids::SegmentIds,
+    segment_softmax::SegmentSoftmax,
     spmm::Spmm,
     spmm_rows::SpmmRows,
     sddmm::Sddmm,
     csr_degree::CsrDegree,
+    csr_array::CsrArrayOf,
     top_k::TopK,
     sort::Sort,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,
     log_sum_exp::LogSumExp,
+    linear_log_sum_exp::LinearLogSumExp,
 }
 
 /// Axes of a tensor.

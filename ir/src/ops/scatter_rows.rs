@@ -1,10 +1,11 @@
 //! `scatter_rows`: adds rows up by position: the dense form of a row-sparse gradient.
 
 use super::gather_rows::GatherRows;
-use super::segment_sum::SegmentSum;
+use super::segment_reduce::SegmentReduce;
 use super::segments::Segments;
 use super::*;
 use crate::dim::Dim;
+use crate::scalar::ReduceOp;
 
 /// `(ids i32 [n], values [n, ..]) -> [rows, ..]`: row `r` is the sum, in order of position, of the values whose id is `r`. Composite: `segments`, then `segment_sum`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +61,7 @@ impl OpDef for ScatterRows {
         operands: &[Operand],
     ) -> Option<Result<Vec<Operand>, crate::diag::Diag>> {
         let parts = graph.emit_all(Segments { rows: self.rows.clone() }, &operands[..1]);
-        Some(Ok(vec![graph.emit(SegmentSum, &[parts[0], parts[1], operands[1]])]))
+        Some(Ok(vec![graph.emit(SegmentReduce { op: ReduceOp::Sum }, &[parts[0], parts[1], operands[1]])]))
     }
 
     fn class(&self) -> Class {

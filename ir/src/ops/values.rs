@@ -54,19 +54,6 @@ pub(super) fn result_sizes(
     }
 }
 
-/// Ids as positions, each below `bound`. The error names the operand, the position, the value, the bound.
-pub(super) fn ids(op: &str, operand: usize, ids: &Array, bound: usize) -> Result<Vec<usize>, EvalError> {
-    let found = ids.as_slice::<i32>().iter().enumerate();
-    found
-        .map(|(at, id)| match usize::try_from(*id) {
-            Ok(row) if row < bound => Ok(row),
-            _ => Err(format!(
-                "`{op}`: operand {operand} holds the id {id} at position {at}; ids must lie in 0..{bound}"
-            )),
-        })
-        .collect()
-}
-
 /// Row numbers that a program computes, each brought to the nearest of `0..rows`: what kernels do where they read
 /// or write by them. Those that a run is given have been checked when it begins. Without rows there is no
 /// nearest one, which is an error unless there are no ids either.

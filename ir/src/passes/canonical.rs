@@ -64,17 +64,28 @@ fn inline_node(graph: &mut Graph, n: crate::graph::NodeId, options: &Options) ->
 pub(super) fn guard(graph: &mut Graph) -> Result<(), Diag> {
     for n in graph.topological() {
         let node = graph.node(n).clone();
-        if !matches!(node.op, Op::Segments(_) | Op::ScoreTopK(_)) {
-            continue;
-        }
-        let Some((position, rows)) = ids_of(graph, n) else { continue };
-        let ids = node.operands[position];
-        if are_checked(graph, ids) {
+        let indexes = matches!(
+            node.op,
+            Op::Segments(_)
+                | Op::ScoreTopK(_)
+                | Op::SegmentReduce(_)
+                | Op::SegmentSoftmax(_)
+                | Op::SegmentIds(_)
+        );
+        if !indexes {
             continue;
         }
         let before = graph.at.replace(node.span.clone());
         let mut operands = node.operands.clone();
-        operands[position] = graph.within(ids, &rows);
+        for (position, rows) in ids_of(graph, n) {
+            if !are_checked(graph, operands[position], &rows) {
+                operands[position] = graph.within(operands[position], &rows);
+            }
+        }
+        if operands == node.operands {
+            graph.at = before;
+            continue;
+        }
         let new = graph.emit_all(node.op, &operands);
         graph.at = before;
         for (port, value) in new.into_iter().enumerate() {

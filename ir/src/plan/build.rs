@@ -408,16 +408,18 @@ fn inputs(graph: &Graph) -> Vec<InputDecl> {
 /// Tables without a row, for some sizes, that computed row numbers may name.
 fn tables(graph: &Graph) -> Vec<Table> {
     let live = crate::fuse::live_nodes(graph);
-    let table = |n: NodeId| {
-        let (position, rows) = ids_of(graph, n).filter(|(_, rows)| rows.lower() <= 0)?;
-        let ids = graph.node(n).operands[position];
-        if are_checked(graph, ids) {
-            return None;
+    let tables = |n: NodeId| {
+        let mut all = vec![];
+        for (position, rows) in ids_of(graph, n).into_iter().filter(|(_, rows)| rows.lower() <= 0) {
+            let ids = graph.node(n).operands[position];
+            if !are_checked(graph, ids, &rows) {
+                let at = OpAt { op: graph.node(n).op.def().name(), span: graph.node(n).span.clone() };
+                all.push(Table { at, rows, ids: crate::ops::elements(graph.type_of(ids)) });
+            }
         }
-        let at = OpAt { op: graph.node(n).op.def().name(), span: graph.node(n).span.clone() };
-        Some(Table { at, rows, ids: crate::ops::elements(graph.type_of(ids)) })
+        all
     };
-    graph.topological().into_iter().filter(|n| live.contains(n)).filter_map(table).collect()
+    graph.topological().into_iter().filter(|n| live.contains(n)).flat_map(tables).collect()
 }
 
 fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag> {
@@ -435,7 +437,7 @@ fn tensor(graph: &Graph, o: Operand, what: &str) -> Result<(DType, Shape), Diag>
 /// A name that says what the kernel does: its position and its heaviest ops.
 fn kernel_name(graph: &Graph, region: &Region, at: usize) -> String {
     let weight = |op: &Op| match op {
-        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentSum(_) | Op::Matmul(_) => 3,
+        Op::Spmm(_) | Op::SpmmRows(_) | Op::SegmentReduce(_) | Op::Matmul(_) => 3,
         Op::Reduce(_) | Op::GatherRows(_) | Op::Index(_) => 2,
         Op::Elementwise(_) => 0,
         _ => 1,

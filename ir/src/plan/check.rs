@@ -128,12 +128,12 @@ pub fn hazards(graph: &Graph, n: NodeId) -> Vec<Hazard> {
             let axes = (0..count).filter(|axis| !(read && shape[*axis].lower() <= 0));
             axes.map(|axis| Hazard::Rows(1 + axis, shape[axis].clone())).collect()
         }
-        _ => match ids_of(graph, n) {
-            Some((position, rows)) if !are_checked(graph, node.operands[position]) => {
-                vec![Hazard::Rows(position, rows)]
-            }
-            _ => vec![],
-        },
+        _ => {
+            let unchecked =
+                |(position, rows): &(usize, Dim)| !are_checked(graph, node.operands[*position], rows);
+            let all = ids_of(graph, n).into_iter().filter(unchecked);
+            all.map(|(position, rows)| Hazard::Rows(position, rows)).collect()
+        }
     }
 }
 

@@ -34,7 +34,8 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
         let given_out = graph.outputs.iter().any(|(_, o)| o == new || *o == home)
             || graph.updates.iter().any(|(_, o)| *o == home);
         let taken = shared.contains_key(new) || shared.values().any(|h| *h == home);
-        if taken || given_out || regions[writer].kind == Kind::Single {
+        let rows = writes_blocks(graph, &regions[writer], home, &of);
+        if taken || given_out || (regions[writer].kind == Kind::Single && !rows) {
             aside(match () {
                 () if taken => "its new value has the place of another one",
                 () if given_out => "a copy at the end takes the old or the new value",
@@ -42,7 +43,8 @@ pub(super) fn decide(graph: &Graph, regions: Vec<Region>) -> InPlace {
             });
             continue;
         }
-        if graph.type_of(*new) != graph.type_of(home) || !same_element(graph, &regions[writer], home) {
+        let same = rows || same_element(graph, &regions[writer], home);
+        if graph.type_of(*new) != graph.type_of(home) || !same {
             aside("the kernel reads the old value at other elements than the one that it writes");
             continue;
         }
@@ -71,6 +73,16 @@ fn reads_input(graph: &Graph, region: &Region, input: Operand, of: &FxHashMap<No
     let mut found = false;
     walk(graph, region, of, &mut |o| found |= o == input);
     found
+}
+
+/// Whether a region is an update of some blocks of an input, which it reads nowhere else: the other blocks stay as
+/// they are.
+fn writes_blocks(graph: &Graph, region: &Region, home: Operand, of: &FxHashMap<NodeId, usize>) -> bool {
+    let [n] = region.nodes[..] else { return false };
+    let node = graph.node(n);
+    let mut reads = 0;
+    walk(graph, region, of, &mut |o| reads += usize::from(o == home));
+    matches!(node.op, Op::IndexUpdate(_)) && node.operands[0] == home && reads == 1
 }
 
 /// Whether region `r` depends on region `writer`.

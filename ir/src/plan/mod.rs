@@ -16,7 +16,7 @@ use crate::fuse::Region;
 use crate::graph::{InputKind, Operand};
 use crate::lower::Schedule;
 use crate::nest::Kernel;
-use crate::types::{Shape, Type};
+use crate::types::{CsrType, Shape, Type};
 use std::sync::Arc;
 
 pub use build::build;
@@ -169,6 +169,21 @@ impl CsrPart {
             CsrPart::TwinIndptr => "twin_indptr",
             CsrPart::TwinIndices => "twin_indices",
             CsrPart::TwinEdges => "twin_edges",
+        }
+    }
+
+    /// The part of a name.
+    pub fn parse(name: &str) -> Option<CsrPart> {
+        use CsrPart::*;
+        [Indptr, Indices, TwinIndptr, TwinIndices, TwinEdges].into_iter().find(|p| p.name() == name)
+    }
+
+    /// Number of elements.
+    pub fn len(self, csr: &CsrType) -> Dim {
+        match self {
+            CsrPart::Indptr => &csr.rows + &1.into(),
+            CsrPart::TwinIndptr => &csr.cols + &1.into(),
+            CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => csr.nnz.clone(),
         }
     }
 }

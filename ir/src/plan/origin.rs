@@ -101,12 +101,7 @@ impl RegionWork {
 
 fn csr_bytes(graph: &Graph, o: Operand, part: CsrPart) -> Dim {
     let c = graph.csr(o);
-    let len = match part {
-        CsrPart::Indptr => &c.rows + &1.into(),
-        CsrPart::TwinIndptr => &c.cols + &1.into(),
-        CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => c.nnz.clone(),
-    };
-    &len * &4.into()
+    &part.len(c) * &4.into()
 }
 
 /// The value in memory behind one that is written again by its readers.

@@ -1,16 +1,23 @@
 //! Rules of sparse sums.
 
 use super::{Rule, rules};
+use crate::dim::Proof;
+use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::ops::Op;
 use crate::ops::concat::Concat;
+use crate::ops::csr_array::CsrArrayOf;
 use crate::ops::scatter_rows::ScatterRows;
-use crate::scalar::ScalarOp;
+use crate::ops::segment_ids::cover;
+use crate::ops::segment_reduce::SegmentReduce;
+use crate::plan::CsrPart;
+use crate::scalar::{ReduceOp, ScalarOp};
 
 pub(super) const RULES: &[Rule] = rules! {
     "A x + A y = A (x + y)": Reassociating => sum_of_products,
     "scatter(i, v) + scatter(j, w) = scatter(i ++ j, v ++ w)": Reassociating => sum_of_scatters,
     "a scatter of parts is one of ordered, distinct parts": Reassociating => order_parts,
+    "a scatter to segments is their sum": Exact => scatter_to_segments,
 };
 
 /// The operands of a sum whose both sides nothing else reads.
@@ -90,4 +97,32 @@ fn order_parts(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let rows = s.rows.clone();
     let parts = parts(g, n.into());
     (!parts.is_sorted_by(|a, b| a.0 < b.0)).then(|| scatter(g, rows, parts))
+}
+
+/// What is scattered by the row of each entry of a pattern, or by its column, stands in order already, or in the order
+/// that the pattern has for its transpose.
+fn scatter_to_segments(g: &mut Graph, n: NodeId) -> Option<Operand> {
+    let Op::ScatterRows(s) = g.node(n).op.clone() else { return None };
+    let [ids, values] = g.node(n).operands[..] else { return None };
+    let made = g.node(ids.node).clone();
+    let count = g.shape_of(ids);
+    let (indptr, order) = match &made.op {
+        Op::SegmentIds(_) if cover(g, made.operands[0]) => {
+            (made.operands[0], g.iota(count.clone(), 0, DType::I32))
+        }
+        Op::CsrArrayOf(a) if a.part == CsrPart::Indices => {
+            let mut array = |part| g.emit(CsrArrayOf { part }, &made.operands);
+            (array(CsrPart::TwinIndptr), array(CsrPart::TwinEdges))
+        }
+        _ => return None,
+    };
+    let held = match &g.node(indptr.node).op {
+        Op::CsrArrayOf(_) => g.csr(g.node(indptr.node).operands[0]).nnz.clone(),
+        _ => g.shape_of(g.node(indptr.node).operands[0])[0].clone(),
+    };
+    let rows = &g.shape_of(indptr)[0] - &1.into();
+    if held.eq_proof(&count[0]) != Proof::True || rows.eq_proof(&s.rows) != Proof::True {
+        return None;
+    }
+    Some(g.emit(SegmentReduce { op: ReduceOp::Sum }, &[indptr, order, values]))
 }

@@ -17,17 +17,17 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::Type;
 
 /// A graph with the values of its inputs.
-struct Made {
-    g: Graph,
-    inputs: Inputs,
+pub struct Made {
+    pub g: Graph,
+    pub inputs: Inputs,
 }
 
 impl Made {
-    fn new() -> Made {
+    pub fn new() -> Made {
         Made { g: Graph::new("made"), inputs: vec![] }
     }
 
-    fn input(&mut self, a: Array) -> Operand {
+    pub fn input(&mut self, a: Array) -> Operand {
         let name = format!("x{}", self.inputs.len());
         let ty = Type::tensor(a.dtype(), a.shape().iter().map(|s| Dim::from(*s)));
         let o = self.g.value(Input { name: name.clone(), kind: InputKind::Data, ty }, &[], Span::none());
@@ -36,23 +36,23 @@ impl Made {
     }
 
     /// Numbers of a normal distribution.
-    fn numbers(&mut self, shape: &[usize]) -> Operand {
+    pub fn numbers(&mut self, shape: &[usize]) -> Operand {
         let mut random = Stream::new(21, self.inputs.len() as u32, 0);
         let all: Vec<f64> = (0..shape.iter().product()).map(|_| random.normal()).collect();
         self.input(Array::from_f64(DType::F64, shape, &all))
     }
 
     /// `0, 1, 2, ..`
-    fn counted(&mut self, shape: &[usize]) -> Operand {
+    pub fn counted(&mut self, shape: &[usize]) -> Operand {
         let all: Vec<f64> = (0..shape.iter().product()).map(|i: usize| i as f64).collect();
         self.input(Array::from_f64(DType::F64, shape, &all))
     }
 
-    fn ids(&mut self, shape: &[usize], all: &[i64]) -> Operand {
+    pub fn ids(&mut self, shape: &[usize], all: &[i64]) -> Operand {
         self.input(Array::from_slice(shape, all))
     }
 
-    fn value(&mut self, o: Operand) -> Array {
+    pub fn value(&mut self, o: Operand) -> Array {
         self.g.outputs = vec![("y".to_owned(), o)];
         let mut outputs = run(&self.g, &self.inputs).outputs;
         match outputs.swap_remove(0).1 {
@@ -62,7 +62,7 @@ impl Made {
     }
 
     #[track_caller]
-    fn is(&mut self, o: Operand, shape: &[usize], expected: &[f64]) {
+    pub fn is(&mut self, o: Operand, shape: &[usize], expected: &[f64]) {
         let a = self.value(o);
         let found = a.to_f64();
         assert_eq!(a.shape(), shape, "{found:?}");
@@ -72,7 +72,7 @@ impl Made {
 
     /// Gradients of a weighted sum of a value with respect to every f64 input.
     #[track_caller]
-    fn slopes(&mut self, o: Operand) {
+    pub fn slopes(&mut self, o: Operand) {
         let shape: Vec<usize> =
             self.g.shape_of(o).iter().map(|d| d.as_const().expect("a constant") as usize).collect();
         let names: Vec<String> = self

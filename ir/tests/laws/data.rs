@@ -13,7 +13,7 @@ use latentc_ir::ops::gather_rows::GatherRows;
 use latentc_ir::ops::input::Input;
 use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::scatter_rows::ScatterRows;
-use latentc_ir::ops::segment_sum::SegmentSum;
+use latentc_ir::ops::segment_reduce::SegmentReduce;
 use latentc_ir::ops::segments::Segments;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::scalar::{ReduceOp, ScalarOp, Signature, eval};
@@ -191,7 +191,7 @@ proptest! {
         let (i, v) = (run.input(ids), run.input(values));
         let scattered = run.g.emit(ScatterRows { rows: 7.into() }, &[i, v]);
         let parts = run.g.emit_all(Segments { rows: 7.into() }, &[i]);
-        let summed = run.g.emit(SegmentSum, &[parts[0], parts[1], v]);
+        let summed = run.g.emit(SegmentReduce { op: ReduceOp::Sum }, &[parts[0], parts[1], v]);
         let difference = run.g.map(ScalarOp::Sub, &[scattered, summed]);
         prop_assert!(run.result(difference).to_f64().iter().all(|d| *d == 0.0));
     }

@@ -22,7 +22,7 @@ use latentc_ir::ops::permute::Permute;
 use latentc_ir::ops::reshape::Reshape;
 use latentc_ir::ops::scatter_rows::ScatterRows;
 use latentc_ir::ops::score_top_k::ScoreTopK;
-use latentc_ir::ops::segment_sum::SegmentSum;
+use latentc_ir::ops::segment_reduce::SegmentReduce;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::top_k::TopK;
 use latentc_ir::ops::{Axes, Op};
@@ -268,12 +268,12 @@ fn faulty_segments_are_named() {
     let indptr = input(&mut g, "indptr", tensor(DType::I32, &[3.into()]));
     let order = input(&mut g, "order", tensor(DType::I32, &[2.into()]));
     let values = input(&mut g, "values", tensor(DType::F32, &[2.into()]));
-    let y = g.emit(SegmentSum, &[indptr, order, values]);
+    let y = g.emit(SegmentReduce { op: ReduceOp::Sum }, &[indptr, order, values]);
     g.outputs = vec![("y".to_owned(), y)];
     for (pointers, positions, says) in [
         (&[0, 2, 1][..], &[0, 1][..], "descends from 2 at position 1"),
-        (&[0, 1, 3], &[0, 1], "operand 0 holds the id 3 at position 2; ids must lie in 0..3"),
-        (&[0, 1, 2], &[0, 2], "operand 1 holds the id 2 at position 1; ids must lie in 0..2"),
+        (&[0, 1, 3], &[0, 1], "input `indptr` holds 3 at position 2; its elements must lie in 0..3"),
+        (&[0, 1, 2], &[0, 2], "input `order` holds 2 at position 1; its elements must lie in 0..2"),
     ] {
         let given =
             named(&[("indptr", ids(pointers)), ("order", ids(positions)), ("values", f32s(&[1.0, 2.0]))]);

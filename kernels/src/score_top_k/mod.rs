@@ -38,7 +38,8 @@ struct Plan<'a> {
     queries: &'a Dim,
     items: &'a Dim,
     width: &'a Dim,
-    seen: &'a CsrType,
+    /// What queries have seen and do not want to see again.
+    seen: Option<&'a CsrType>,
     best: i64,
     tile: Tile,
     /// Panels of queries in a block.
@@ -68,13 +69,11 @@ impl Plan<'_> {
 
     /// The arguments that every ranking kernel ends with, and the lists among the temporaries if they are one.
     fn arguments(&self, temps: &mut Vec<Temp>) -> Vec<Arg> {
-        let mut args = vec![
-            Arg::Csr(2, CsrPart::Indptr),
-            Arg::Csr(2, CsrPart::Indices),
-            Arg::Operand(3),
-            Arg::Result(0),
-            Arg::Result(1),
-        ];
+        let mut args = vec![];
+        if self.seen.is_some() {
+            args.extend([Arg::Csr(2, CsrPart::Indptr), Arg::Csr(2, CsrPart::Indices), Arg::Operand(3)]);
+        }
+        args.extend([Arg::Result(0), Arg::Result(1)]);
         if !self.on_stack() {
             let len = &self.queries.ceil_div(self.block()) * &(self.block() * self.list()).into();
             for (name, dtype) in [("list scores", DType::F32), ("list ids", DType::I32)] {
@@ -88,14 +87,17 @@ impl Plan<'_> {
 
 /// The best items of each query; `None` where the operands are not those of the op.
 pub fn score_top_k(name: &str, op: &ScoreTopK, operands: &[Type], machine: &Machine) -> Option<Schedule> {
-    let [Type::Tensor(queries), Type::Tensor(items), Type::Csr(seen), Type::Tensor(users)] = operands else {
-        return None;
+    let (queries, items, seen) = match operands {
+        [Type::Tensor(queries), Type::Tensor(items)] => (queries, items, None),
+        [Type::Tensor(queries), Type::Tensor(items), Type::Csr(seen), Type::Tensor(users)]
+            if users.rank() == 1 =>
+        {
+            (queries, items, Some(seen))
+        }
+        _ => return None,
     };
     let [queries, width] = queries.shape.as_slice() else { return None };
     let [items, _] = items.shape.as_slice() else { return None };
-    if users.rank() != 1 {
-        return None;
-    }
     let tile = machine.widest_tile(DType::F32);
     let most = queries.as_const().map_or(i64::MAX, |q| (q + tile.cols - 1) / tile.cols);
     let filter = filtered::pays(machine, queries, width);

@@ -22,9 +22,7 @@ pub(super) struct Ranking {
     list: i64,
     best: i64,
     on_stack: bool,
-    indptr: BufId,
-    indices: BufId,
-    users: BufId,
+    pattern: Option<Pattern>,
     scores: BufId,
     ids: BufId,
     lists: Lists,
@@ -33,6 +31,14 @@ pub(super) struct Ranking {
     pub bar: BufId,
     /// For each query of the block, its row of the pattern: first entry, entries, halvings of the search.
     seen: [BufId; 3],
+}
+
+/// What each query has seen.
+#[derive(Clone, Copy)]
+struct Pattern {
+    indptr: BufId,
+    indices: BufId,
+    users: BufId,
 }
 
 /// The block of queries at work.
@@ -47,11 +53,16 @@ pub(super) struct Block {
 impl Ranking {
     /// Declares the parameters in the order of [`Plan::arguments`], and what a block keeps.
     pub fn declare(k: &mut KernelBuilder, plan: &Plan) -> Ranking {
-        let (q, rows, nnz) = (k.size(plan.queries), k.size(&plan.seen.rows), k.size(&plan.seen.nnz));
+        let q = k.size(plan.queries);
         let (block, list, best) = (plan.block(), plan.list(), plan.best);
-        let indptr = k.buffer("indptr", DType::I32, rows + 1, Space::In);
-        let indices = k.buffer("indices", DType::I32, nnz, Space::In);
-        let users = k.buffer("users", DType::I32, q.clone(), Space::In);
+        let pattern = plan.seen.map(|seen| {
+            let (rows, nnz) = (k.size(&seen.rows), k.size(&seen.nnz));
+            Pattern {
+                indptr: k.buffer("indptr", DType::I32, rows + 1, Space::In),
+                indices: k.buffer("indices", DType::I32, nnz, Space::In),
+                users: k.buffer("users", DType::I32, q.clone(), Space::In),
+            }
+        });
         let scores = k.buffer("scores", DType::F32, q.clone() * best, Space::Out);
         let ids = k.buffer("ids", DType::I32, q.clone() * best, Space::Out);
         let (len, space) = if plan.on_stack() {
@@ -72,9 +83,7 @@ impl Ranking {
             list,
             best,
             on_stack: plan.on_stack(),
-            indptr,
-            indices,
-            users,
+            pattern,
             scores,
             ids,
             lists,
@@ -119,20 +128,22 @@ impl Ranking {
         k.if_(
             there,
             |k| {
-                let user = k.load_index(self.users, query);
-                let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
-                let start = k.load_index(self.indptr, user.clone());
-                let end = k.load_index(self.indptr, user + 1);
-                let entries = k.let_(DType::U32, u32(end - start.clone()));
-                k.store(first, j.clone(), u32(start));
-                k.store(count, j.clone(), entries.into());
-                // Halvings until one entry is left: the powers of two below the count.
-                let sum = (0..HALVINGS).map(|bit| {
-                    let power = Expr::Lit(Literal::int(DType::U32, 1 << bit));
-                    Expr::Cast(DType::U32, Box::new(op2(ScalarOp::Gt, entries.into(), power)))
-                });
-                let zero = Expr::Lit(Literal::zero(DType::U32));
-                k.store(halvings, j.clone(), sum.fold(zero, |a, b| op2(ScalarOp::Add, a, b)));
+                if let Some(p) = self.pattern {
+                    let user = k.load_index(p.users, query);
+                    let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
+                    let start = k.load_index(p.indptr, user.clone());
+                    let end = k.load_index(p.indptr, user + 1);
+                    let entries = k.let_(DType::U32, u32(end - start.clone()));
+                    k.store(first, j.clone(), u32(start));
+                    k.store(count, j.clone(), entries.into());
+                    // Halvings until one entry is left: the powers of two below the count.
+                    let sum = (0..HALVINGS).map(|bit| {
+                        let power = Expr::Lit(Literal::int(DType::U32, 1 << bit));
+                        Expr::Cast(DType::U32, Box::new(op2(ScalarOp::Gt, entries.into(), power)))
+                    });
+                    let zero = Expr::Lit(Literal::zero(DType::U32));
+                    k.store(halvings, j.clone(), sum.fold(zero, |a, b| op2(ScalarOp::Add, a, b)));
+                }
                 k.store(self.bar, j.clone(), f32c(f64::NAN));
             },
             |k| {
@@ -149,10 +160,11 @@ impl Ranking {
         query: Index,
         body: impl FnOnce(&mut KernelBuilder, Index),
     ) {
+        let Some(p) = self.pattern else { return };
         let count = k.load_index(self.seen[1], query.clone());
         k.for_("entry", count, Serial, |k, entry| {
             let first = k.load_index(self.seen[0], query);
-            let item = k.load_index(self.indices, first + entry);
+            let item = k.load_index(p.indices, first + entry);
             body(k, item);
         });
     }
@@ -179,6 +191,23 @@ impl Ranking {
         (score, id): (ValId, ValId),
         raised: impl FnOnce(&mut KernelBuilder, Index),
     ) {
+        let enter = |k: &mut KernelBuilder, query: Index| {
+            let list = self.list_of(block, query.clone());
+            self.lists.insert(k, &list, (score, id), true);
+            k.store(self.bar, query.clone(), load(self.lists.values, self.lists.last(list)));
+            raised(k, query);
+        };
+        match self.pattern {
+            None => enter(k, query),
+            Some(p) => {
+                let has = self.has_seen(k, p, query.clone(), id);
+                k.if_(load(has, 0), |_| {}, |k| enter(k, query));
+            }
+        }
+    }
+
+    /// Whether a query's row of the pattern holds an item, found by halving the row.
+    fn has_seen(&self, k: &mut KernelBuilder, p: Pattern, query: Index, id: ValId) -> BufId {
         let [first, count, halvings] = self.seen;
         let word = |k: &mut KernelBuilder, name: &str, d: DType| k.buffer(name, d, 1, Space::Register);
         let (at, left) = (word(k, "at", DType::U32), word(k, "left", DType::U32));
@@ -197,26 +226,17 @@ impl Ranking {
                     let half = rest.clone().floor_div(2);
                     let u32 = |i: Index| Expr::Cast(DType::U32, Box::new(Expr::from(i)));
                     let below =
-                        op2(ScalarOp::Lt, load(self.indices, from.clone() + half.clone() - 1), id.into());
+                        op2(ScalarOp::Lt, load(p.indices, from.clone() + half.clone() - 1), id.into());
                     let step = Expr::Op(ScalarOp::Select, vec![below, u32(half.clone()), zero()]);
                     k.store(at, 0, op2(ScalarOp::Add, load(at, 0), step));
                     k.store(left, 0, u32(rest - half));
                 });
                 let found = k.load_index(at, 0);
-                k.store(has, 0, op2(ScalarOp::Eq, load(self.indices, found), id.into()));
+                k.store(has, 0, op2(ScalarOp::Eq, load(p.indices, found), id.into()));
             },
             |_| {},
         );
-        k.if_(
-            load(has, 0),
-            |_| {},
-            |k| {
-                let list = self.list_of(block, query.clone());
-                self.lists.insert(k, &list, (score, id), true);
-                k.store(self.bar, query.clone(), load(self.lists.values, self.lists.last(list)));
-                raised(k, query);
-            },
-        );
+        has
     }
 
     /// Writes the block's lists to the results.

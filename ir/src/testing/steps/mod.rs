@@ -48,6 +48,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("scatter_rows", rows::scatter_rows),
     ("row_sparse", rows::row_sparse),
     ("segments", rows::segments),
+    ("csr_array", rows::csr_array),
     ("spmm", rows::spmm),
     ("spmm_rows", rows::spmm_rows),
     ("sddmm", rows::sddmm),
@@ -58,6 +59,8 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("dropout", sources::dropout),
     ("softmax", reduce::softmax),
     ("log_sum_exp", reduce::log_sum_exp),
+    ("linear_log_sum_exp", reduce::linear_log_sum_exp),
+    ("after", sources::after),
 ];
 
 fn shape_of(b: &Builder<'_>, x: &Entry) -> Shape {

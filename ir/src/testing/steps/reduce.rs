@@ -9,6 +9,7 @@ use crate::ops::Axes;
 use crate::ops::conv::Conv;
 use crate::ops::conv_transpose::ConvTranspose;
 use crate::ops::cumulative::Cumulative;
+use crate::ops::linear_log_sum_exp::LinearLogSumExp;
 use crate::ops::log_sum_exp::LogSumExp;
 use crate::ops::matmul::Matmul;
 use crate::ops::reduce::Reduce;
@@ -128,5 +129,21 @@ pub(super) fn softmax(b: &mut Builder<'_>) -> Option<()> {
 pub(super) fn log_sum_exp(b: &mut Builder<'_>) -> Option<()> {
     let x = b.floats(1);
     b.add(LogSumExp, &[&x])?;
+    Some(())
+}
+
+pub(super) fn linear_log_sum_exp(b: &mut Builder<'_>) -> Option<()> {
+    let [rows, columns, width] = [(); 3].map(|()| b.dim());
+    let (biased, excluding) = (b.one_in(2), b.one_in(2));
+    let mut operands =
+        [&rows, &columns].map(|n| b.value(b.float, Shape::from_iter([n.clone(), width.clone()]))).to_vec();
+    if biased {
+        operands.push(b.value(b.float, Shape::from_iter([columns.clone()])));
+    }
+    if excluding {
+        operands.extend([rows, columns].map(|n| b.value(DType::I32, Shape::from_iter([n]))));
+    }
+    let part = 1 + b.below(5);
+    b.add(LinearLogSumExp { part, biased, excluding }, &operands.iter().collect::<Vec<_>>())?;
     Some(())
 }

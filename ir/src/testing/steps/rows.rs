@@ -5,6 +5,7 @@ use super::shape_of;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::ops::cast::Cast;
+use crate::ops::csr_array::CsrArrayOf;
 use crate::ops::csr_degree::CsrDegree;
 use crate::ops::gather_rows::GatherRows;
 use crate::ops::index::Index;
@@ -13,11 +14,14 @@ use crate::ops::iota::Iota;
 use crate::ops::row_sparse::{RowSparse, RowSparseParts};
 use crate::ops::scatter_rows::ScatterRows;
 use crate::ops::sddmm::Sddmm;
-use crate::ops::segment_sum::SegmentSum;
+use crate::ops::segment_ids::SegmentIds;
+use crate::ops::segment_reduce::SegmentReduce;
+use crate::ops::segment_softmax::SegmentSoftmax;
 use crate::ops::segments::Segments;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
-use crate::scalar::ReduceOp;
+use crate::plan::CsrPart;
+use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::{Shape, Type};
 
 pub(super) fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
@@ -93,7 +97,15 @@ fn ids_and_values(b: &mut Builder<'_>) -> Option<(Dim, Entry, Entry)> {
 
 pub(super) fn scatter_rows(b: &mut Builder<'_>) -> Option<()> {
     let (rows, ids, values) = ids_and_values(b)?;
-    b.add(ScatterRows { rows }, &[&ids, &values])?;
+    let once = b.add(ScatterRows { rows: rows.clone() }, &[&ids, &values])?;
+    if b.one_in(4) {
+        // A sum of two, as gradients of a table are.
+        let (dtype, shape) = (b.graph.dtype_of(values.o), shape_of(b, &values));
+        let ids = b.ids(Shape::from_iter([shape[0].clone()]), &rows)?;
+        let more = b.value(dtype, shape);
+        let again = b.add(ScatterRows { rows }, &[&ids, &more])?;
+        b.map(ScalarOp::Add, &[&once[0], &again[0]])?;
+    }
     Some(())
 }
 
@@ -112,10 +124,55 @@ pub(super) fn row_sparse(b: &mut Builder<'_>) -> Option<()> {
 pub(super) fn segments(b: &mut Builder<'_>) -> Option<()> {
     let (rows, ids, values) = ids_and_values(b)?;
     let parts = b.add(Segments { rows }, &[&ids])?;
+    of_segments(b, &parts[0], &parts[1], &values)
+}
+
+/// What is made of segments and values that their order names.
+fn of_segments(b: &mut Builder<'_>, indptr: &Entry, order: &Entry, values: &Entry) -> Option<()> {
+    let count = shape_of(b, order)[0].clone();
+    if b.allows("segment_ids") && b.one_in(4) {
+        b.add(SegmentIds { count: count.clone() }, &[indptr])?;
+    }
+    if b.allows("segment_softmax") && b.one_in(3) {
+        b.add(SegmentSoftmax, &[indptr, order, values])?;
+    }
     if b.allows("segment_sum") {
-        b.add(SegmentSum, &[&parts[0], &parts[1], &values])?;
+        let op = b.one_of(&[ReduceOp::Sum, ReduceOp::Sum, ReduceOp::Max, ReduceOp::Min]);
+        let dtype = b.graph.dtype_of(values.o);
+        if op == ReduceOp::Sum && b.one_in(3) {
+            let weights = b.value(dtype, Shape::from_iter([count]));
+            b.add(SegmentReduce { op }, &[indptr, order, values, &weights])?;
+        } else {
+            b.add(SegmentReduce { op }, &[indptr, order, values])?;
+        }
     }
     Some(())
+}
+
+/// Values an entry of a pattern, combined by its rows or by its columns, and rows of the entries.
+pub(super) fn csr_array(b: &mut Builder<'_>) -> Option<()> {
+    let csr = b.pattern();
+    let ty = b.graph.csr(csr.o).clone();
+    let array = |b: &mut Builder<'_>, part| b.add(CsrArrayOf { part }, &[&csr])?.pop();
+    let columns = array(b, CsrPart::Indices)?;
+    let rank = b.below(2);
+    let shape: Shape = std::iter::once(ty.nnz.clone()).chain(b.shape(rank)).collect();
+    let values = b.value(b.float, shape);
+    if b.allows("scatter_rows") && b.one_in(3) {
+        b.add(ScatterRows { rows: ty.cols.clone() }, &[&columns, &values])?;
+    }
+    if b.one_in(2) {
+        let (indptr, order) = (array(b, CsrPart::TwinIndptr)?, array(b, CsrPart::TwinEdges)?);
+        return of_segments(b, &indptr, &order, &values);
+    }
+    let indptr = array(b, CsrPart::Indptr)?;
+    let iota = Iota { shape: Shape::from_iter([ty.nnz.clone()]), axis: 0, dtype: DType::I32 };
+    let order = b.add(iota, &[])?.pop()?;
+    if b.allows("scatter_rows") && b.allows("segment_ids") && b.one_in(3) {
+        let rows = b.add(SegmentIds { count: ty.nnz.clone() }, &[&indptr])?;
+        b.add(ScatterRows { rows: ty.rows }, &[&rows[0], &values])?;
+    }
+    of_segments(b, &indptr, &order, &values)
 }
 
 pub(super) fn spmm(b: &mut Builder<'_>) -> Option<()> {

@@ -2,6 +2,7 @@
 
 use super::super::builder::{Builder, Entry};
 use crate::dtype::{DType, Literal};
+use crate::ops::after::After;
 use crate::ops::cast::Cast;
 use crate::ops::dropout::Dropout;
 use crate::ops::fill::Fill;
@@ -55,5 +56,11 @@ pub(super) fn dropout(b: &mut Builder<'_>) -> Option<()> {
     let rate = Literal::float(DType::F64, b.one_of(&[0.0, 0.1, 0.25, 0.5, 0.9]));
     let stream = b.below(5) as u32;
     b.add(Dropout { rate, stream }, &[&x, &seed, &step])?;
+    Some(())
+}
+
+pub(super) fn after(b: &mut Builder<'_>) -> Option<()> {
+    let (x, y) = (b.any(0), b.any(0));
+    b.add(After, &[&x, &y])?;
     Some(())
 }

@@ -1,5 +1,7 @@
 //! Sparse patterns: propagation along the edges of a graph.
 
+mod entries;
+
 use crate::dims::{At, Dim, DimLike};
 use crate::scope::Scope;
 use crate::tensor::Tensor;

@@ -8,6 +8,7 @@
 mod cx;
 mod flat;
 mod levels;
+mod linalg;
 mod products;
 mod rows;
 pub mod schedule;

@@ -268,6 +268,13 @@ rows! {
     SpmmRows = "spmm_rows" |a| spmm_rows::SpmmRows { transpose: a.flag("transpose")? };
     Sddmm = "sddmm" |_a| sddmm::Sddmm;
     CsrDegree = "csr_degree" |a| csr_degree::CsrDegree { transpose: a.flag("transpose")? };
+    Cholesky = "cholesky" |_a| cholesky::Cholesky;
+    TriangularSolve = "triangular_solve" |a| triangular_solve::TriangularSolve {
+        lower: a.flag("lower")?,
+        transpose: a.flag("transpose")?,
+        unit: a.flag("unit")?,
+    };
+    Lu = "lu" |_a| lu::Lu;
     Sort = "sort" |a| sort::Sort { descending: a.flag("descending")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };
     ScoreTopK = "score_top_k" |a| score_top_k::ScoreTopK { k: a.count("k")? };

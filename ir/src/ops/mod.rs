@@ -15,6 +15,7 @@ use std::fmt;
 
 pub mod broadcast;
 pub mod cast;
+pub mod cholesky;
 pub mod concat;
 pub mod conv;
 pub mod conv_transpose;
@@ -31,6 +32,7 @@ pub mod index_update;
 pub mod input;
 pub mod iota;
 pub mod log_sum_exp;
+pub mod lu;
 pub mod matmul;
 pub mod pad;
 pub mod permute;
@@ -52,6 +54,7 @@ pub mod spmm;
 pub mod spmm_rows;
 pub mod spread;
 pub mod top_k;
+pub mod triangular_solve;
 mod values;
 pub mod windows;
 
@@ -287,6 +290,9 @@ registry! {
     csr_degree::CsrDegree,
     top_k::TopK,
     sort::Sort,
+    cholesky::Cholesky,
+    triangular_solve::TriangularSolve,
+    lu::Lu,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,

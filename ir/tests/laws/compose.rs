@@ -496,3 +496,41 @@ fn signals_are_transformed() {
     m.slopes(y);
     assert!(m.g.fft(x, 0, false).is_err());
 }
+
+#[test]
+fn systems_are_solved() {
+    let mut m = Made::new();
+    let a = m.numbers(&[2, 4, 4]);
+    let b = m.numbers(&[2, 4, 3]);
+    let bs = m.value(b).to_f64();
+    let x = m.g.solve(a, b).unwrap();
+    let product = m.g.matmul(a, x, false, false);
+    m.is(product, &[2, 4, 3], &bs);
+    m.slopes(x);
+    let one: Vec<f64> = (0..32).map(|i| f64::from(u8::from(i % 16 % 5 == 0))).collect();
+    let inverse = m.g.inverse(a).unwrap();
+    let product = m.g.matmul(inverse, a, false, false);
+    m.is(product, &[2, 4, 4], &one);
+    let square = m.g.matmul(a, a, false, true);
+    let square = m.g.ridge(square, 0.5).unwrap();
+    let l = m.g.emit(latentc_ir::ops::cholesky::Cholesky, &[square]);
+    let again = m.g.matmul(l, l, false, true);
+    let expected = m.value(square).to_f64();
+    m.is(again, &[2, 4, 4], &expected);
+    let x = m.g.cholesky_solve(l, b).unwrap();
+    let product = m.g.matmul(square, x, false, false);
+    m.is(product, &[2, 4, 3], &bs);
+    let three = m.input(Array::from_f64(DType::F64, &[3, 3], &[0.0, 2.0, 1.0, 4.0, 1.0, 0.0, 2.0, 0.0, 3.0]));
+    let d = m.g.determinant(three).unwrap();
+    m.is(d, &[], &[-26.0]);
+    m.slopes(d);
+    let [sign, log] = m.g.log_determinant(three).unwrap();
+    m.is(sign, &[], &[-1.0]);
+    m.is(log, &[], &[26f64.ln()]);
+    let flat = m.input(Array::from_f64(DType::F64, &[2, 2], &[1.0, 2.0, 2.0, 4.0]));
+    let d = m.g.determinant(flat).unwrap();
+    m.is(d, &[], &[0.0]);
+    let none = m.input(Array::zeros(DType::F64, &[2, 2]));
+    let d = m.g.determinant(none).unwrap();
+    m.is(d, &[], &[0.0]);
+}

@@ -17,7 +17,7 @@ use crate::ops::segment_sum::SegmentSum;
 use crate::ops::segments::Segments;
 use crate::ops::spmm::Spmm;
 use crate::ops::spmm_rows::SpmmRows;
-use crate::scalar::ReduceOp;
+use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::{Shape, Type};
 
 pub(super) fn gather_rows(b: &mut Builder<'_>) -> Option<()> {
@@ -93,7 +93,15 @@ fn ids_and_values(b: &mut Builder<'_>) -> Option<(Dim, Entry, Entry)> {
 
 pub(super) fn scatter_rows(b: &mut Builder<'_>) -> Option<()> {
     let (rows, ids, values) = ids_and_values(b)?;
-    b.add(ScatterRows { rows }, &[&ids, &values])?;
+    let sums = b.add(ScatterRows { rows: rows.clone() }, &[&ids, &values])?;
+    if b.one_in(2) {
+        // Two tables of sums added up, as rewriting looks for them.
+        let shape = shape_of(b, &values);
+        let more = b.value(b.float, shape.clone());
+        let ids = b.ids(Shape::from_iter([shape[0].clone()]), &rows)?;
+        let others = b.add(ScatterRows { rows }, &[&ids, &more])?;
+        b.map(ScalarOp::Add, &[&sums[0], &others[0]])?;
+    }
     Some(())
 }
 

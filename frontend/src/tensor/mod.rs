@@ -15,6 +15,7 @@ mod scan;
 mod spatial;
 
 pub use attention::Attention;
+pub use linalg::Triangle;
 pub use positions::{Around, Update};
 pub(crate) use reduce::How;
 pub use scan::Walk;

@@ -11,18 +11,18 @@ use crate::types::product;
 
 /// A matrix in a buffer.
 #[derive(Clone)]
-struct Matrix {
-    buf: BufId,
-    start: Index,
-    width: Index,
+pub(super) struct Matrix {
+    pub buf: BufId,
+    pub start: Index,
+    pub width: Index,
 }
 
 impl Matrix {
-    fn at(&self, row: &Index, col: &Index) -> Index {
+    pub fn at(&self, row: &Index, col: &Index) -> Index {
         self.start.clone() + row.clone() * self.width.clone() + col.clone()
     }
 
-    fn get(&self, row: &Index, col: &Index) -> Expr {
+    pub fn get(&self, row: &Index, col: &Index) -> Expr {
         load(self.buf, self.at(row, col))
     }
 }
@@ -32,7 +32,7 @@ fn minus_product(a: Expr, b: Expr) -> Expr {
 }
 
 /// A loop over what stands behind position `j` of `n`; none where there is a single one.
-fn behind(
+pub(super) fn behind(
     k: &mut KernelBuilder,
     j: &Index,
     n: &Index,
@@ -41,6 +41,14 @@ fn behind(
 ) {
     if n.as_const() != Some(1) {
         k.for_step("i", j.clone() + 1, n.clone(), 1, kind, |k, i| body(k, i));
+    }
+}
+
+/// What is written once for each position: a loop, but where there is a single one, of which more is known.
+pub(super) fn each(k: &mut KernelBuilder, n: &Index, body: impl FnOnce(&mut KernelBuilder, Index)) {
+    match n.as_const() {
+        Some(1) => body(k, Index::Const(0)),
+        _ => k.for_("j", n.clone(), AxisKind::Serial, body),
     }
 }
 

@@ -6,6 +6,7 @@
 //! alone first.
 
 mod cx;
+mod decompose;
 mod flat;
 mod levels;
 mod linalg;

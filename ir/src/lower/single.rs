@@ -25,6 +25,8 @@ pub(super) fn lower(job: &Job) -> Result<Lowered, LowerError> {
         Op::Cholesky(_) => super::linalg::cholesky(job, out),
         Op::TriangularSolve(t) => super::linalg::triangular_solve(job, out, t),
         Op::Lu(_) => super::linalg::lu(job, out),
+        Op::Qr(_) => super::decompose::qr(job, out),
+        Op::Svd(_) => super::decompose::svd(job, out),
         Op::Sort(s) => super::sort::lower(job, out, s.descending, None),
         Op::TopK(t) => super::sort::lower(job, out, true, Some(t.k)),
         Op::Sddmm(_) => sddmm(job, out),

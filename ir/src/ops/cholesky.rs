@@ -58,9 +58,7 @@ impl OpDef for Cholesky {
         let left = graph.emit(back.clone(), &[l, p]);
         let turned = transposed(graph, left);
         let both = graph.emit(back, &[l, turned]);
-        let across = transposed(graph, both);
-        let sum = graph.map(ScalarOp::Add, &[both, across]);
-        Ok(vec![Some(halved(graph, sum).map_err(fault)?)])
+        Ok(vec![Some(folded(graph, both).map_err(fault)?)])
     }
 
     fn class(&self) -> Class {
@@ -73,7 +71,7 @@ impl OpDef for Cholesky {
 }
 
 /// The last two axes swapped.
-pub(super) fn transposed(graph: &mut Graph, x: Operand) -> Operand {
+pub(crate) fn transposed(graph: &mut Graph, x: Operand) -> Operand {
     let rank = graph.tensor(x).rank();
     graph.permute(x, (0..rank - 2).chain([rank - 1, rank - 2]).collect())
 }
@@ -90,6 +88,13 @@ fn halved(graph: &mut Graph, x: Operand) -> Composed {
     let without = part(graph, x, -1, false)?;
     let sum = graph.map(ScalarOp::Add, &[with, without]);
     Ok(graph.scale(sum, 0.5))
+}
+
+/// A gradient of symmetric matrices of which the lower triangle alone is read: the upper one is added to it.
+pub(super) fn folded(graph: &mut Graph, x: Operand) -> Composed {
+    let across = transposed(graph, x);
+    let sum = graph.map(ScalarOp::Add, &[x, across]);
+    halved(graph, sum)
 }
 
 /// Rows times columns times columns of matrices.

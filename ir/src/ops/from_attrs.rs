@@ -275,6 +275,10 @@ rows! {
         unit: a.flag("unit")?,
     };
     Lu = "lu" |_a| lu::Lu;
+    Qr = "qr" |_a| qr::Qr;
+    Svd = "svd" |_a| svd::Svd;
+    Eigh = "eigh" |_a| eigh::Eigh;
+    Pinv = "pinv" |a| pinv::Pinv { least: a.literal("least")? };
     Sort = "sort" |a| sort::Sort { descending: a.flag("descending")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };
     ScoreTopK = "score_top_k" |a| score_top_k::ScoreTopK { k: a.count("k")? };

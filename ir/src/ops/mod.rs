@@ -22,6 +22,7 @@ pub mod conv_transpose;
 pub mod csr_degree;
 pub mod cumulative;
 pub mod dropout;
+pub mod eigh;
 pub mod elementwise;
 pub mod fill;
 pub mod fold;
@@ -36,6 +37,8 @@ pub mod lu;
 pub mod matmul;
 pub mod pad;
 pub mod permute;
+pub mod pinv;
+pub mod qr;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
@@ -53,6 +56,7 @@ pub mod sort;
 pub mod spmm;
 pub mod spmm_rows;
 pub mod spread;
+pub mod svd;
 pub mod top_k;
 pub mod triangular_solve;
 mod values;
@@ -293,6 +297,10 @@ registry! {
     cholesky::Cholesky,
     triangular_solve::TriangularSolve,
     lu::Lu,
+    qr::Qr,
+    svd::Svd,
+    eigh::Eigh,
+    pinv::Pinv,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,

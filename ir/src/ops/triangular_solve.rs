@@ -100,11 +100,17 @@ impl OpDef for TriangularSolve {
 
 /// Square matrices of f32 or f64.
 pub(super) fn square(name: &str, x: &TensorType) -> Result<(), String> {
-    let fits = x.rank() >= 2
-        && matches!(x.dtype, DType::F32 | DType::F64)
-        && x.shape[x.rank() - 1].eq_proof(&x.shape[x.rank() - 2]) == Proof::True;
-    if fits {
+    matrices(name, x)?;
+    if x.shape[x.rank() - 1].eq_proof(&x.shape[x.rank() - 2]) == Proof::True {
         return Ok(());
     }
-    Err(format!("`{name}` takes square matrices of f32 or f64, {}{} found", x.dtype, shape_text(&x.shape)))
+    Err(format!("`{name}` takes square matrices, {}{} found", x.dtype, shape_text(&x.shape)))
+}
+
+/// Matrices of f32 or f64.
+pub(super) fn matrices(name: &str, x: &TensorType) -> Result<(), String> {
+    if x.rank() >= 2 && matches!(x.dtype, DType::F32 | DType::F64) {
+        return Ok(());
+    }
+    Err(format!("`{name}` takes matrices of f32 or f64, {}{} found", x.dtype, shape_text(&x.shape)))
 }

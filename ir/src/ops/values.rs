@@ -54,6 +54,27 @@ pub(super) fn result_sizes(
     }
 }
 
+/// Results of these types with these elements, each rounded once.
+pub(super) fn of_types<const N: usize>(
+    types: &[Type],
+    dims: &dyn Fn(&str) -> Option<i64>,
+    all: [Vec<f64>; N],
+) -> Result<Vec<Value>, EvalError> {
+    let of = |(at, all): (usize, Vec<f64>)| {
+        let dtype = types[at].as_tensor().map_or(DType::F64, |t| t.dtype);
+        Ok(Value::Tensor(Array::from_f64(dtype, &result_sizes(types, at, dims)?, &all)))
+    };
+    all.into_iter().enumerate().map(of).collect()
+}
+
+/// Rows and columns of matrices.
+pub(super) fn last_two(x: &Array) -> (usize, usize) {
+    match x.shape() {
+        [.., m, n] => (*m, *n),
+        _ => (1, 1),
+    }
+}
+
 /// Ids as positions, each below `bound`. The error names the operand, the position, the value, the bound.
 pub(super) fn ids(op: &str, operand: usize, ids: &Array, bound: usize) -> Result<Vec<usize>, EvalError> {
     let found = ids.as_slice::<i32>().iter().enumerate();

@@ -250,22 +250,20 @@ impl<'a> Builder<'a> {
         self.new_input("x", kind, Type::Tensor(TensorType { dtype, shape }), value)
     }
 
-    /// A new input of square matrices in each row of which one element outweighs the others: that on the diagonal,
-    /// or with `mixed` that of some order of the columns.
-    pub(super) fn matrices(&mut self, mixed: bool) -> Entry {
-        let n = self.one_of(&[1usize, 2, 3, 5, 9]);
+    /// A new input of matrices: few and small numbers around those that a function of row and column gives.
+    pub(super) fn matrices(
+        &mut self,
+        rows: usize,
+        cols: usize,
+        heavy: impl Fn(usize, usize) -> f64,
+    ) -> Entry {
         let mut shape = if self.one_in(2) { self.shape(1) } else { Shape::new() };
-        shape.extend([n.into(), n.into()]);
+        shape.extend([rows.into(), cols.into()]);
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
         let mut a = random_array(&mut self.random, self.float, &sizes);
-        let mut order: Vec<usize> = (0..n).collect();
-        if mixed {
-            self.random.shuffle(&mut order);
-        }
         for i in 0..a.len() {
-            let (row, col) = (i / n % n, i % n);
-            let heavy = if order[row] == col { 2.0 } else { 0.0 };
-            a.set(i, Literal::float(self.float, a.get(i).as_f64() / 32.0 + heavy));
+            let around = heavy(i / cols % rows, i % cols);
+            a.set(i, Literal::float(self.float, a.get(i).as_f64() / 32.0 + around));
         }
         let ty = Type::Tensor(TensorType { dtype: self.float, shape });
         self.new_input("x", InputKind::Data, ty, Value::Tensor(a))

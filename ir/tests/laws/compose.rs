@@ -17,17 +17,17 @@ use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::Type;
 
 /// A graph with the values of its inputs.
-struct Made {
-    g: Graph,
-    inputs: Inputs,
+pub struct Made {
+    pub g: Graph,
+    pub inputs: Inputs,
 }
 
 impl Made {
-    fn new() -> Made {
+    pub fn new() -> Made {
         Made { g: Graph::new("made"), inputs: vec![] }
     }
 
-    fn input(&mut self, a: Array) -> Operand {
+    pub fn input(&mut self, a: Array) -> Operand {
         let name = format!("x{}", self.inputs.len());
         let ty = Type::tensor(a.dtype(), a.shape().iter().map(|s| Dim::from(*s)));
         let o = self.g.value(Input { name: name.clone(), kind: InputKind::Data, ty }, &[], Span::none());
@@ -36,7 +36,7 @@ impl Made {
     }
 
     /// Numbers of a normal distribution.
-    fn numbers(&mut self, shape: &[usize]) -> Operand {
+    pub fn numbers(&mut self, shape: &[usize]) -> Operand {
         let mut random = Stream::new(21, self.inputs.len() as u32, 0);
         let all: Vec<f64> = (0..shape.iter().product()).map(|_| random.normal()).collect();
         self.input(Array::from_f64(DType::F64, shape, &all))
@@ -48,11 +48,11 @@ impl Made {
         self.input(Array::from_f64(DType::F64, shape, &all))
     }
 
-    fn ids(&mut self, shape: &[usize], all: &[i64]) -> Operand {
+    pub fn ids(&mut self, shape: &[usize], all: &[i64]) -> Operand {
         self.input(Array::from_slice(shape, all))
     }
 
-    fn value(&mut self, o: Operand) -> Array {
+    pub fn value(&mut self, o: Operand) -> Array {
         self.g.outputs = vec![("y".to_owned(), o)];
         let mut outputs = run(&self.g, &self.inputs).outputs;
         match outputs.swap_remove(0).1 {
@@ -62,7 +62,7 @@ impl Made {
     }
 
     #[track_caller]
-    fn is(&mut self, o: Operand, shape: &[usize], expected: &[f64]) {
+    pub fn is(&mut self, o: Operand, shape: &[usize], expected: &[f64]) {
         let a = self.value(o);
         let found = a.to_f64();
         assert_eq!(a.shape(), shape, "{found:?}");
@@ -72,7 +72,7 @@ impl Made {
 
     /// Gradients of a weighted sum of a value with respect to every f64 input.
     #[track_caller]
-    fn slopes(&mut self, o: Operand) {
+    pub fn slopes(&mut self, o: Operand) {
         let shape: Vec<usize> =
             self.g.shape_of(o).iter().map(|d| d.as_const().expect("a constant") as usize).collect();
         let names: Vec<String> = self
@@ -495,42 +495,4 @@ fn signals_are_transformed() {
     let y = m.g.rfft(x, 0).unwrap();
     m.slopes(y);
     assert!(m.g.fft(x, 0, false).is_err());
-}
-
-#[test]
-fn systems_are_solved() {
-    let mut m = Made::new();
-    let a = m.numbers(&[2, 4, 4]);
-    let b = m.numbers(&[2, 4, 3]);
-    let bs = m.value(b).to_f64();
-    let x = m.g.solve(a, b).unwrap();
-    let product = m.g.matmul(a, x, false, false);
-    m.is(product, &[2, 4, 3], &bs);
-    m.slopes(x);
-    let one: Vec<f64> = (0..32).map(|i| f64::from(u8::from(i % 16 % 5 == 0))).collect();
-    let inverse = m.g.inverse(a).unwrap();
-    let product = m.g.matmul(inverse, a, false, false);
-    m.is(product, &[2, 4, 4], &one);
-    let square = m.g.matmul(a, a, false, true);
-    let square = m.g.ridge(square, 0.5).unwrap();
-    let l = m.g.emit(latentc_ir::ops::cholesky::Cholesky, &[square]);
-    let again = m.g.matmul(l, l, false, true);
-    let expected = m.value(square).to_f64();
-    m.is(again, &[2, 4, 4], &expected);
-    let x = m.g.cholesky_solve(l, b).unwrap();
-    let product = m.g.matmul(square, x, false, false);
-    m.is(product, &[2, 4, 3], &bs);
-    let three = m.input(Array::from_f64(DType::F64, &[3, 3], &[0.0, 2.0, 1.0, 4.0, 1.0, 0.0, 2.0, 0.0, 3.0]));
-    let d = m.g.determinant(three).unwrap();
-    m.is(d, &[], &[-26.0]);
-    m.slopes(d);
-    let [sign, log] = m.g.log_determinant(three).unwrap();
-    m.is(sign, &[], &[-1.0]);
-    m.is(log, &[], &[26f64.ln()]);
-    let flat = m.input(Array::from_f64(DType::F64, &[2, 2], &[1.0, 2.0, 2.0, 4.0]));
-    let d = m.g.determinant(flat).unwrap();
-    m.is(d, &[], &[0.0]);
-    let none = m.input(Array::zeros(DType::F64, &[2, 2]));
-    let d = m.g.determinant(none).unwrap();
-    m.is(d, &[], &[0.0]);
 }

@@ -5,6 +5,7 @@ mod compose;
 mod data;
 mod difference;
 mod edges;
+mod linalg;
 mod lowering;
 mod models;
 mod ops;

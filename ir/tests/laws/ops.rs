@@ -17,6 +17,7 @@ use latentc_ir::ops::conv_transpose::ConvTranspose;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::cumulative::Cumulative;
 use latentc_ir::ops::dropout::Dropout;
+use latentc_ir::ops::eigh::Eigh;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::fill::Fill;
 use latentc_ir::ops::fold::Fold;
@@ -30,6 +31,8 @@ use latentc_ir::ops::lu::Lu;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::permute::Permute;
+use latentc_ir::ops::pinv::Pinv;
+use latentc_ir::ops::qr::Qr;
 use latentc_ir::ops::random::Random;
 use latentc_ir::ops::reduce::Reduce;
 use latentc_ir::ops::reshape::Reshape;
@@ -47,6 +50,7 @@ use latentc_ir::ops::sort::Sort;
 use latentc_ir::ops::spmm::Spmm;
 use latentc_ir::ops::spmm_rows::SpmmRows;
 use latentc_ir::ops::spread::Spread;
+use latentc_ir::ops::svd::Svd;
 use latentc_ir::ops::top_k::TopK;
 use latentc_ir::ops::triangular_solve::TriangularSolve;
 use latentc_ir::ops::windows::{Window, Windows};
@@ -309,6 +313,14 @@ fn cases() -> Vec<Case> {
     case(TopK { k: 3 }.into(), vec![numbers(&[2, 7], 1)]);
     case(Cholesky.into(), vec![heavy(&[2, 3, 3], 1)]);
     case(Lu.into(), vec![numbers(&[2, 4, 4], 1)]);
+    for shape in [&[2, 4, 3][..], &[3, 3], &[5, 1]] {
+        case(Qr.into(), vec![numbers(shape, 1)]);
+        case(Svd.into(), vec![numbers(shape, 2)]);
+    }
+    case(Eigh.into(), vec![numbers(&[2, 3, 3], 4)]);
+    for shape in [[4, 3], [2, 4]] {
+        case(Pinv { least: Literal::float(DType::F64, 1e-9) }.into(), vec![numbers(&shape, 1)]);
+    }
     for (lower, transpose, unit) in
         [(true, false, false), (false, false, true), (true, true, true), (false, true, false)]
     {
@@ -470,11 +482,15 @@ fn number(op: &Op) -> usize {
         Op::Cholesky(_) => 40,
         Op::TriangularSolve(_) => 41,
         Op::Lu(_) => 42,
+        Op::Qr(_) => 43,
+        Op::Svd(_) => 44,
+        Op::Eigh(_) => 45,
+        Op::Pinv(_) => 46,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 43;
+pub const OPS: usize = 47;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod composed;
+mod draws;
 mod elementwise;
 mod linalg;
 mod movement;

@@ -14,6 +14,7 @@ pub mod pad;
 pub mod pool;
 pub mod positions;
 pub mod quantize;
+pub mod random;
 pub mod resize;
 pub mod sample;
 

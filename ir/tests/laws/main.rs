@@ -4,6 +4,7 @@
 mod compose;
 mod data;
 mod difference;
+mod draws;
 mod edges;
 mod linalg;
 mod lowering;

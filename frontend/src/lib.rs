@@ -151,7 +151,7 @@ pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
-pub use tensor::{Arg, Around, Attention, Tensor, Update, Walk};
+pub use tensor::{Arg, Around, Attention, Tensor, Triangle, Update, Walk};
 pub use train::loss;
 pub use train::{ADAM_STEP, Adagrad, Adam, Lr, Optimizer, Sgd};
 

@@ -1,6 +1,10 @@
 //! What each piece of the DSL computes, on each device, against values worked out by hand.
 
 mod common;
+#[path = "ops/draws.rs"]
+mod draws;
+#[path = "ops/linalg.rs"]
+mod linalg;
 #[path = "ops/relations.rs"]
 mod relations;
 

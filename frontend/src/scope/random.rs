@@ -1,10 +1,12 @@
 //! Random draws of a run.
 
 use super::{First, Scope, StateSpec};
-use crate::dims::{At, ShapeLike};
+use crate::dims::{At, DimLike, ShapeLike};
 use crate::tensor::Tensor;
+use latentc_ir::compose::random::Source;
+use latentc_ir::dim::Dim as Size;
 use latentc_ir::dtype::{DType, Literal};
-use latentc_ir::graph::InputKind;
+use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::random::Random;
 use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::Type;
@@ -60,5 +62,65 @@ impl Scope {
         // The top 24 bits, exact in f32.
         let top = bits.apply(ScalarOp::Div, 256, at);
         top.cast_at(DType::F32, at).apply(ScalarOp::Mul, 1.0 / 16_777_216.0, at)
+    }
+
+    /// Numbers of the normal distribution of mean 0 and deviation 1, f32; draws as [`Scope::uniform`] has them.
+    #[track_caller]
+    pub fn normal(&self, shape: impl ShapeLike) -> Tensor<'_> {
+        self.drawn(shape, Location::caller(), Graph::draw_normal)
+    }
+
+    /// Numbers of the normal distribution of mean 0 and deviation 1 where it lies between two bounds, which may be
+    /// infinite, f32.
+    #[track_caller]
+    pub fn truncated_normal(&self, shape: impl ShapeLike, low: f64, high: f64) -> Tensor<'_> {
+        self.drawn(shape, Location::caller(), |g, from, shape| {
+            g.draw_truncated_normal(from, shape, low, high)
+        })
+    }
+
+    /// Numbers of the exponential distribution of rate 1, f32: positive, up to 22.9.
+    #[track_caller]
+    pub fn exponential(&self, shape: impl ShapeLike) -> Tensor<'_> {
+        self.drawn(shape, Location::caller(), Graph::draw_exponential)
+    }
+
+    /// Numbers of the standard Gumbel distribution, f32: the greatest of logits with such noise is of a class with its
+    /// probability. [`Tensor::categorical`] does both.
+    #[track_caller]
+    pub fn gumbel(&self, shape: impl ShapeLike) -> Tensor<'_> {
+        self.drawn(shape, Location::caller(), Graph::draw_gumbel)
+    }
+
+    /// The positions below `n` in random order, every order alike: i32 `[n]`.
+    #[track_caller]
+    pub fn permutation(&self, n: impl DimLike) -> Tensor<'_> {
+        let at = Location::caller();
+        let Some(n) = n.resolve(self, at) else { return self.poisoned(at) };
+        self.source(at, |g, from| g.draw_positions(from, &n, &n))
+    }
+
+    /// `k` of the positions below `n`, each at most once, every choice alike: i32 `[k]`.
+    #[track_caller]
+    pub fn sample(&self, n: impl DimLike, k: impl DimLike) -> Tensor<'_> {
+        let at = Location::caller();
+        let (Some(n), Some(k)) = (n.resolve(self, at), k.resolve(self, at)) else { return self.poisoned(at) };
+        self.source(at, |g, from| g.draw_positions(from, &n, &k))
+    }
+
+    /// A draw in f64, rounded to f32.
+    fn drawn(
+        &self,
+        shape: impl ShapeLike,
+        at: At,
+        make: impl FnOnce(&mut Graph, Source, &[Size]) -> Result<Operand, String>,
+    ) -> Tensor<'_> {
+        let Some(shape) = shape.resolve(self, at) else { return self.poisoned(at) };
+        self.source(at, |g, from| make(g, from, &shape)).cast_at(DType::F32, at)
+    }
+
+    fn source(&self, at: At, make: impl FnOnce(&mut Graph, Source) -> Result<Operand, String>) -> Tensor<'_> {
+        let Some(([seed, step], stream)) = self.draw(at) else { return self.poisoned(at) };
+        self.composed(&[seed, step], at, |g, o| make(g, Source { seed: o[0], step: o[1], stream }))
     }
 }

@@ -1,15 +1,20 @@
-//! Products of matrices and rows, and the best-scoring items.
+//! Products of matrices and rows, the best-scoring items, factorizations and systems of equations.
 
 use super::Tensor;
 use super::reduce::How;
 use crate::csr::Csr;
 use crate::dims::At;
 use latentc_ir::compose::nearest::Metric;
-use latentc_ir::graph::Operand;
+use latentc_ir::dtype::{DType, Literal};
+use latentc_ir::graph::{Graph, Operand};
 use latentc_ir::ops::Op;
+use latentc_ir::ops::cholesky::Cholesky;
+use latentc_ir::ops::eigh::Eigh;
 use latentc_ir::ops::matmul::Matmul;
+use latentc_ir::ops::pinv::Pinv;
 use latentc_ir::ops::score_top_k::ScoreTopK;
 use latentc_ir::ops::top_k::TopK;
+use latentc_ir::ops::triangular_solve::TriangularSolve;
 use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::{Shape, product};
 use std::panic::Location;
@@ -121,5 +126,114 @@ impl<'g> Tensor<'g> {
     fn pair(self, node: Option<latentc_ir::graph::NodeId>, at: At) -> (Tensor<'g>, Tensor<'g>) {
         let result = |port| Tensor { scope: self.scope, value: node.map(|node| Operand { node, port }), at };
         (result(0), result(1))
+    }
+}
+
+/// Which triangle of a matrix a system of equations reads, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Triangle {
+    /// The upper triangle, else the lower one.
+    pub upper: bool,
+    /// Its transpose.
+    pub transpose: bool,
+    /// With ones on the diagonal, whatever stands there.
+    pub unit: bool,
+}
+
+/// Factorizations of matrices, the last two axes of f32 or f64; the axes before them are matrices by themselves, of which
+/// each is done by one thread.
+impl<'g> Tensor<'g> {
+    /// The lower triangular `l` with `l l^T = x`, of symmetric positive definite matrices `x [.., n, n]`, of which the
+    /// lower triangle alone is read; NaN where one is not positive definite.
+    #[track_caller]
+    pub fn cholesky(self) -> Tensor<'g> {
+        self.emit(Cholesky, Location::caller())
+    }
+
+    /// `x [.., n, m]` with `a x = b`, where `a [.., n, n]` is this tensor. A matrix without inverse gives infinities or
+    /// NaN.
+    #[track_caller]
+    pub fn solve(self, b: Tensor<'g>) -> Tensor<'g> {
+        self.scope.composed(&[self, b], Location::caller(), |g, o| g.solve(o[0], o[1]))
+    }
+
+    /// `x [.., n, m]` with `a x = b`, where one triangle of this tensor `[.., n, n]` is `a`.
+    #[track_caller]
+    pub fn triangular_solve(self, b: Tensor<'g>, how: Triangle) -> Tensor<'g> {
+        let Triangle { upper, transpose, unit } = how;
+        let op = TriangularSolve { lower: !upper, transpose, unit };
+        self.scope.emit(op, &[self, b], Location::caller())
+    }
+
+    /// `x [.., n, m]` with `l l^T x = b`, where `l` is this tensor, as [`Tensor::cholesky`] gives it.
+    #[track_caller]
+    pub fn cholesky_solve(self, b: Tensor<'g>) -> Tensor<'g> {
+        self.scope.composed(&[self, b], Location::caller(), |g, o| g.cholesky_solve(o[0], o[1]))
+    }
+
+    /// The inverses of matrices `[.., n, n]`; of one that has none, infinities or NaN.
+    #[track_caller]
+    pub fn inverse(self) -> Tensor<'g> {
+        self.scope.composed(&[self], Location::caller(), |g, o| g.inverse(o[0]))
+    }
+
+    /// The pseudoinverses `[.., n, m]` of matrices `[.., m, n]` (Moore and Penrose), for which singular values of at most
+    /// `least` times the greatest count as 0: the product of the greater size and the precision of the elements is usual.
+    #[track_caller]
+    pub fn pinv(self, least: f64) -> Tensor<'g> {
+        self.emit(Pinv { least: Literal::float(DType::F64, least) }, Location::caller())
+    }
+
+    /// The determinants `[..]` of matrices `[.., n, n]`. The derivative is not a number where one is 0.
+    #[track_caller]
+    pub fn det(self) -> Tensor<'g> {
+        self.scope.composed(&[self], Location::caller(), |g, o| g.determinant(o[0]))
+    }
+
+    /// The logarithms `[..]` of the determinants of matrices `[.., n, n]`: NaN where one is negative.
+    #[track_caller]
+    pub fn logdet(self) -> Tensor<'g> {
+        self.scope.composed(&[self], Location::caller(), |g, o| g.logdet(o[0]))
+    }
+
+    /// The sign of the determinants `[..]` of matrices `[.., n, n]`, and the logarithm of their size.
+    #[track_caller]
+    pub fn slogdet(self) -> (Tensor<'g>, Tensor<'g>) {
+        self.two(Location::caller(), Graph::log_determinant)
+    }
+
+    /// `(q [.., m, k], r [.., k, n])` of matrices `[.., m, n]`, where `k` is the lesser of `m` and `n`: `q r` is the
+    /// matrix, `q` has orthonormal columns, `r` is upper triangular with no negative element on its diagonal. Where
+    /// columns depend on each other there is no derivative: it is not finite.
+    #[track_caller]
+    pub fn qr(self) -> (Tensor<'g>, Tensor<'g>) {
+        self.two(Location::caller(), Graph::qr)
+    }
+
+    /// `(u [.., m, k], s [.., k], v [.., n, k])` of matrices `[.., m, n]`, where `k` is the lesser of `m` and `n`:
+    /// `u diag(s) v^T` is the matrix, `u` and `v` have orthonormal columns, `s` is not negative and the greatest first.
+    /// Vectors of equal values have no derivative: it is not finite; the values alone have.
+    #[track_caller]
+    pub fn svd(self) -> (Tensor<'g>, Tensor<'g>, Tensor<'g>) {
+        let [u, s, v] = self.scope.composed_all(&[self], Location::caller(), |g, o| g.svd(o[0]));
+        (u, s, v)
+    }
+
+    /// `(values [.., n], vectors [.., n, n])` of symmetric matrices `[.., n, n]`, of which the lower triangle alone is
+    /// read: `x vectors = vectors diag(values)`, the least value first, the columns of `vectors` orthonormal. Vectors of
+    /// equal values have no derivative: it is not finite; the values alone have.
+    #[track_caller]
+    pub fn eigh(self) -> (Tensor<'g>, Tensor<'g>) {
+        let at = Location::caller();
+        self.pair(self.scope.node(Eigh, &[self], at), at)
+    }
+
+    fn two(
+        self,
+        at: At,
+        make: impl FnOnce(&mut Graph, Operand) -> Result<[Operand; 2], String>,
+    ) -> (Tensor<'g>, Tensor<'g>) {
+        let [a, b] = self.scope.composed_all(&[self], at, |g, o| make(g, o[0]));
+        (a, b)
     }
 }

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod composed;
+mod draws;
 mod elementwise;
 mod linalg;
 mod movement;
@@ -15,6 +16,7 @@ mod scan;
 mod spatial;
 
 pub use attention::Attention;
+pub use linalg::Triangle;
 pub use positions::{Around, Update};
 pub(crate) use reduce::How;
 pub use scan::Walk;

@@ -12,12 +12,14 @@ pub mod edges;
 pub mod einsum;
 pub mod extreme;
 pub mod fourier;
+pub mod linalg;
 pub mod nearest;
 pub mod norm;
 pub mod pad;
 pub mod pool;
 pub mod positions;
 pub mod quantize;
+pub mod random;
 pub mod resize;
 pub mod sample;
 

@@ -6,8 +6,10 @@
 //! alone first.
 
 mod cx;
+mod decompose;
 mod flat;
 mod levels;
+mod linalg;
 mod permute;
 mod products;
 mod reduce;

@@ -280,6 +280,17 @@ rows! {
         part: a.word("part", "the name of an array of a pattern", crate::plan::CsrPart::parse)?,
     };
     CsrDegree = "csr_degree" |a| csr_degree::CsrDegree { transpose: a.flag("transpose")? };
+    Cholesky = "cholesky" |_a| cholesky::Cholesky;
+    TriangularSolve = "triangular_solve" |a| triangular_solve::TriangularSolve {
+        lower: a.flag("lower")?,
+        transpose: a.flag("transpose")?,
+        unit: a.flag("unit")?,
+    };
+    Lu = "lu" |_a| lu::Lu;
+    Qr = "qr" |_a| qr::Qr;
+    Svd = "svd" |_a| svd::Svd;
+    Eigh = "eigh" |_a| eigh::Eigh;
+    Pinv = "pinv" |a| pinv::Pinv { least: a.literal("least")? };
     Sort = "sort" |a| sort::Sort { descending: a.flag("descending")? };
     TopK = "top_k" |a| top_k::TopK { k: a.count("k")? };
     ScoreTopK = "score_top_k" |a| score_top_k::ScoreTopK { k: a.count("k")? };

@@ -16,6 +16,7 @@ use std::fmt;
 pub mod after;
 pub mod broadcast;
 pub mod cast;
+pub mod cholesky;
 pub mod concat;
 pub mod conv;
 pub mod conv_transpose;
@@ -23,6 +24,7 @@ pub mod csr_array;
 pub mod csr_degree;
 pub mod cumulative;
 pub mod dropout;
+pub mod eigh;
 pub mod elementwise;
 pub mod fill;
 pub mod fold;
@@ -34,9 +36,12 @@ pub mod input;
 pub mod iota;
 pub mod linear_log_sum_exp;
 pub mod log_sum_exp;
+pub mod lu;
 pub mod matmul;
 pub mod pad;
 pub mod permute;
+pub mod pinv;
+pub mod qr;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
@@ -56,7 +61,9 @@ pub mod sort;
 pub mod spmm;
 pub mod spmm_rows;
 pub mod spread;
+pub mod svd;
 pub mod top_k;
+pub mod triangular_solve;
 mod values;
 pub mod windows;
 
@@ -296,6 +303,13 @@ registry! {
     csr_array::CsrArrayOf,
     top_k::TopK,
     sort::Sort,
+    cholesky::Cholesky,
+    triangular_solve::TriangularSolve,
+    lu::Lu,
+    qr::Qr,
+    svd::Svd,
+    eigh::Eigh,
+    pinv::Pinv,
     score_top_k::ScoreTopK,
     dropout::Dropout,
     softmax::Softmax,

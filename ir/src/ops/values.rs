@@ -54,6 +54,27 @@ pub(super) fn result_sizes(
     }
 }
 
+/// Results of these types with these elements, each rounded once.
+pub(super) fn of_types<const N: usize>(
+    types: &[Type],
+    dims: &dyn Fn(&str) -> Option<i64>,
+    all: [Vec<f64>; N],
+) -> Result<Vec<Value>, EvalError> {
+    let of = |(at, all): (usize, Vec<f64>)| {
+        let dtype = types[at].as_tensor().map_or(DType::F64, |t| t.dtype);
+        Ok(Value::Tensor(Array::from_f64(dtype, &result_sizes(types, at, dims)?, &all)))
+    };
+    all.into_iter().enumerate().map(of).collect()
+}
+
+/// Rows and columns of matrices.
+pub(super) fn last_two(x: &Array) -> (usize, usize) {
+    match x.shape() {
+        [.., m, n] => (*m, *n),
+        _ => (1, 1),
+    }
+}
+
 /// Row numbers that a program computes, each brought to the nearest of `0..rows`: what kernels do where they read
 /// or write by them. Those that a run is given have been checked when it begins. Without rows there is no
 /// nearest one, which is an error unless there are no ids either.

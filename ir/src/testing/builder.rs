@@ -250,6 +250,25 @@ impl<'a> Builder<'a> {
         self.new_input("x", kind, Type::Tensor(TensorType { dtype, shape }), value)
     }
 
+    /// A new input of matrices: few and small numbers around those that a function of row and column gives.
+    pub(super) fn matrices(
+        &mut self,
+        rows: usize,
+        cols: usize,
+        heavy: impl Fn(usize, usize) -> f64,
+    ) -> Entry {
+        let mut shape = if self.one_in(2) { self.shape(1) } else { Shape::new() };
+        shape.extend([rows.into(), cols.into()]);
+        let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
+        let mut a = random_array(&mut self.random, self.float, &sizes);
+        for i in 0..a.len() {
+            let around = heavy(i / cols % rows, i % cols);
+            a.set(i, Literal::float(self.float, a.get(i).as_f64() / 32.0 + around));
+        }
+        let ty = Type::Tensor(TensorType { dtype: self.float, shape });
+        self.new_input("x", InputKind::Data, ty, Value::Tensor(a))
+    }
+
     /// Ids of a shape below the number of rows: of the pool where some fit, else a new input. `None` where
     /// there is no row.
     pub(super) fn ids(&mut self, shape: Shape, rows: &Dim) -> Option<Entry> {

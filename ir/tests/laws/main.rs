@@ -4,8 +4,10 @@
 mod compose;
 mod data;
 mod difference;
+mod draws;
 mod edges;
 mod layers;
+mod linalg;
 mod lowering;
 mod models;
 mod ops;

@@ -11,6 +11,7 @@ use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::after::After;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
+use latentc_ir::ops::cholesky::Cholesky;
 use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::conv::Conv;
 use latentc_ir::ops::conv_transpose::ConvTranspose;
@@ -18,6 +19,7 @@ use latentc_ir::ops::csr_array::CsrArrayOf;
 use latentc_ir::ops::csr_degree::CsrDegree;
 use latentc_ir::ops::cumulative::Cumulative;
 use latentc_ir::ops::dropout::Dropout;
+use latentc_ir::ops::eigh::Eigh;
 use latentc_ir::ops::elementwise::Elementwise;
 use latentc_ir::ops::fill::Fill;
 use latentc_ir::ops::fold::Fold;
@@ -28,9 +30,12 @@ use latentc_ir::ops::input::Input;
 use latentc_ir::ops::iota::Iota;
 use latentc_ir::ops::linear_log_sum_exp::LinearLogSumExp;
 use latentc_ir::ops::log_sum_exp::LogSumExp;
+use latentc_ir::ops::lu::Lu;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::permute::Permute;
+use latentc_ir::ops::pinv::Pinv;
+use latentc_ir::ops::qr::Qr;
 use latentc_ir::ops::random::Random;
 use latentc_ir::ops::reduce::Reduce;
 use latentc_ir::ops::reshape::Reshape;
@@ -50,7 +55,9 @@ use latentc_ir::ops::sort::Sort;
 use latentc_ir::ops::spmm::Spmm;
 use latentc_ir::ops::spmm_rows::SpmmRows;
 use latentc_ir::ops::spread::Spread;
+use latentc_ir::ops::svd::Svd;
 use latentc_ir::ops::top_k::TopK;
+use latentc_ir::ops::triangular_solve::TriangularSolve;
 use latentc_ir::ops::windows::{Window, Windows};
 use latentc_ir::ops::{Axes, Op};
 use latentc_ir::philox::Stream;
@@ -85,6 +92,17 @@ fn within(shape: &[usize], size: f64, middle: f64, seed: u32) -> Value {
     let Value::Tensor(a) = numbers(shape, seed) else { unreachable!("a tensor") };
     let all: Vec<f64> = a.to_f64().iter().map(|x| middle + size * x.tanh()).collect();
     Value::Tensor(Array::from_f64(DType::F64, shape, &all))
+}
+
+/// Square matrices whose diagonal outweighs the rest.
+fn heavy(shape: &[usize], seed: u32) -> Value {
+    let Value::Tensor(mut a) = numbers(shape, seed) else { unreachable!("a tensor") };
+    let n = shape[shape.len() - 1];
+    for i in 0..a.len() {
+        let diagonal = if i / n % n == i % n { 3.0 } else { 0.0 };
+        a.set(i, Literal::float(DType::F64, a.get(i).as_f64() / 4.0 + diagonal));
+    }
+    Value::Tensor(a)
 }
 
 fn ints<T: latentc_ir::array::Element>(shape: &[usize], values: &[T]) -> Value {
@@ -317,6 +335,22 @@ fn cases() -> Vec<Case> {
     case(Sddmm.into(), vec![csr(5, 5, true), numbers(&[5, 3], 1), numbers(&[5, 3], 2)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[7], 1)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[2, 7], 1)]);
+    case(Cholesky.into(), vec![heavy(&[2, 3, 3], 1)]);
+    case(Lu.into(), vec![numbers(&[2, 4, 4], 1)]);
+    for shape in [&[2, 4, 3][..], &[3, 3], &[5, 1]] {
+        case(Qr.into(), vec![numbers(shape, 1)]);
+        case(Svd.into(), vec![numbers(shape, 2)]);
+    }
+    case(Eigh.into(), vec![numbers(&[2, 3, 3], 4)]);
+    for shape in [[4, 3], [2, 4]] {
+        case(Pinv { least: Literal::float(DType::F64, 1e-9) }.into(), vec![numbers(&shape, 1)]);
+    }
+    for (lower, transpose, unit) in
+        [(true, false, false), (false, false, true), (true, true, true), (false, true, false)]
+    {
+        let op = TriangularSolve { lower, transpose, unit };
+        case(op.into(), vec![heavy(&[2, 3, 3], 1), numbers(&[2, 3, 2], 2)]);
+    }
     for descending in [false, true] {
         case(Sort { descending }.into(), vec![numbers(&[2, 3, 7], 1)]);
         case(Sort { descending }.into(), vec![numbers(&[5], 1)]);
@@ -488,11 +522,18 @@ fn number(op: &Op) -> usize {
         Op::SegmentIds(_) => 42,
         Op::SegmentSoftmax(_) => 43,
         Op::LinearLogSumExp(_) => 44,
+        Op::Cholesky(_) => 45,
+        Op::TriangularSolve(_) => 46,
+        Op::Lu(_) => 47,
+        Op::Qr(_) => 48,
+        Op::Svd(_) => 49,
+        Op::Eigh(_) => 50,
+        Op::Pinv(_) => 51,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 45;
+pub const OPS: usize = 52;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -1,6 +1,7 @@
 //! One way to add each op to a random graph.
 
 mod elementwise;
+mod linalg;
 mod movement;
 mod order;
 mod reduce;
@@ -55,6 +56,13 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("csr_degree", rows::csr_degree),
     ("top_k", order::top_k),
     ("sort", order::sort),
+    ("cholesky", linalg::cholesky),
+    ("triangular_solve", linalg::triangular_solve),
+    ("lu", linalg::lu),
+    ("qr", linalg::qr),
+    ("svd", linalg::svd),
+    ("eigh", linalg::eigh),
+    ("pinv", linalg::pinv),
     ("score_top_k", order::score_top_k),
     ("dropout", sources::dropout),
     ("softmax", reduce::softmax),

@@ -222,58 +222,12 @@ fn pair(
     Ok((im.reshape(z, shape)?, batch.into_iter().chain(ra).chain(rb).collect()))
 }
 
-/// Determinants by elimination, written out; pivots are chosen row by row.
+/// Determinants, of half floats in f32.
 fn det(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let x = n.x(0)?;
-    let rank = im.rank(x);
-    if rank < 2 {
-        return Err("matrices are expected".into());
-    }
-    let size = im.size(x, rank - 1)?;
-    if size != im.size(x, rank - 2)? {
-        return Err("square matrices are expected".into());
-    }
-    if size > 32 {
-        return Err(Fault::Unsupported(format!("Det of {size} rows")));
-    }
-    let (row, col) = (rank - 2, rank - 1);
-    let mut m = x;
-    let lead: Shape = im.shape(x)[..rank - 2].iter().cloned().collect();
-    let mut y = im.fill_of(x, 1, lead);
-    for left in (1..=size).rev() {
-        // The row of the greatest first element comes first: its place is exchanged with row 0.
-        let first = im.at(m, col, 0)?;
-        let magnitude = im.un(ScalarOp::Abs, first)?;
-        let pivot = super::reduce::first_greatest(im, magnitude, row)?;
-        let at = im.iota_along(left, row, row + 1, DType::I32)?;
-        let here = im.bin(ScalarOp::Eq, at, pivot)?;
-        let zero = im.like(m, 0.0);
-        let here = im.unsqueeze(here, &[col])?;
-        let chosen = im.select(here, m, zero)?;
-        let chosen = im.sum(chosen, &[row], true)?;
-        let head = im.range(m, row, 0, 1)?;
-        let swapped = im.select(here, head, m)?;
-        let p = im.range(chosen, col, 0, 1)?;
-        let p0 = im.squeeze(p, &[row, col])?;
-        let none = im.like_int(pivot, 0);
-        let same = im.map(ScalarOp::Eq, &[pivot, none])?;
-        let same = im.squeeze(same, &[row])?;
-        let minus = im.un(ScalarOp::Neg, p0)?;
-        let factor = im.select(same, p0, minus)?;
-        y = im.mul(y, factor)?;
-        if left == 1 {
-            break;
-        }
-        let below = im.range(swapped, row, 1, left)?;
-        let below_first = im.range(below, col, 0, 1)?;
-        let zero = im.like(p, 0.0);
-        let one = im.like(p, 1.0);
-        let singular = im.map(ScalarOp::Eq, &[p, zero])?;
-        let safe = im.select(singular, one, p)?;
-        let ratio = im.div(below_first, safe)?;
-        let away = im.mul(ratio, chosen)?;
-        let rest = im.sub(below, away)?;
-        m = im.range(rest, col, 1, left)?;
-    }
+    let dtype = im.dtype(x);
+    let x = im.widen(x)?;
+    let y = im.graph.determinant(x)?;
+    let y = im.cast(y, dtype)?;
     im.one(y)
 }

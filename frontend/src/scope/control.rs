@@ -93,7 +93,8 @@ pub struct Steps {
     /// Whether the last position comes first. Results lie where what they were made from lies.
     pub reverse: bool,
     /// For gradients: 0 keeps the carried values of every step. A number keeps those of every so many steps, and the
-    /// steps between are computed once more; about the square root of the number of steps needs the least memory.
+    /// steps between are computed once more; about the square root of the number of steps, which must be a constant,
+    /// needs the least memory.
     pub checkpoint: usize,
 }
 

@@ -27,7 +27,8 @@ pub struct Scan {
     /// Whether the last position comes first.
     pub reverse: bool,
     /// For the derivative: 0 keeps the carries of every step; else those of every so many steps are kept, and the
-    /// steps between are done once more (Griewank and Walther, Revolve, 2000: one level of it).
+    /// steps between are done once more (Griewank and Walther, Revolve, 2000: one level of it). That takes a constant
+    /// number of steps.
     pub checkpoint: usize,
     /// A step.
     pub body: Body,
@@ -77,6 +78,13 @@ impl OpDef for Scan {
         }
         if self.trips.lower() < 0 {
             return Err(format!("`scan` has {} steps, which may be fewer than none", self.trips));
+        }
+        if self.checkpoint > 0 && self.trips.as_const().is_none() {
+            return Err(format!(
+                "`scan` keeps the carries of every {} steps, and has {} of them, which is no constant; with a \
+                 checkpoint of 0 it keeps all",
+                self.checkpoint, self.trips
+            ));
         }
         let mut given = vec![];
         for (i, ty) in operands.iter().enumerate() {
@@ -153,7 +161,7 @@ impl OpDef for Scan {
     }
 
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        if self.checkpoint > 0 && self.trips.lower() >= 0 {
+        if self.checkpoint > 0 {
             let results = self.in_segments(cx.graph, cx.operands);
             stand_in(cx, &results);
             let outer: Vec<(Operand, Operand)> =

@@ -238,7 +238,7 @@ impl Scope {
     /// # use latentc::prelude::*;
     /// // Newton's steps towards a square root.
     /// let p = program("root", |g| {
-    ///     let a = g.input("a", DType::F32, []);
+    ///     let a = g.input("a", DType::F32, ());
     ///     let root = g.while_loop(50, a, |x| (x * x - a).abs().gt(1e-4), |x| (x + a / x) * 0.5);
     ///     g.output("root", root);
     /// });

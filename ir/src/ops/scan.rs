@@ -356,8 +356,8 @@ impl Backward {
             }
         }
         // Sums of what no step changes are no carries.
-        for i in fixed..params.len() {
-            if let Some(sum) = so_far[i]
+        for (i, sum) in so_far.into_iter().enumerate() {
+            if let Some(sum) = sum
                 && !back.sums.contains(&i)
             {
                 back.body.remove_input(sum.node);

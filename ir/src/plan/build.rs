@@ -369,8 +369,9 @@ impl Builder<'_> {
         let mut tenants: Vec<Tenant> = vec![];
         let mut who = vec![];
         let lives = p.lives();
+        let inside: FxHashSet<usize> = self.within.iter().map(|(buffer, ..)| *buffer).collect();
         for (i, b) in p.buffers.iter().enumerate() {
-            if b.place != NOWHERE || self.within.iter().any(|(inside, ..)| *inside == i) {
+            if b.place != NOWHERE || inside.contains(&i) {
                 continue;
             }
             let Some((from, to)) = lives[i] else { continue };

@@ -20,11 +20,11 @@ use crate::types::Type;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Random graphs of 1 to 5 ops, most of which have bodies, as deep as three of them within each other. Shrinks to
-/// fewer ops.
-pub fn controls(float: DType) -> impl Strategy<Value = RandomGraph> {
+/// Random graphs of 1 to 5 ops, most of which have bodies, so many of them within each other at most. Shrinks to fewer
+/// ops.
+pub fn controls(float: DType, depth: usize) -> impl Strategy<Value = RandomGraph> {
     (any::<u32>(), 0..9i64, 0..WIDTHS.len(), vec(any::<u32>(), 1..=5))
-        .prop_map(move |(seed, n, width, steps)| make(float, seed, n, WIDTHS[width], &steps))
+        .prop_map(move |(seed, n, width, steps)| make(float, seed, n, WIDTHS[width], (depth, &steps)))
 }
 
 const WIDTHS: [i64; 5] = [1, 3, 4, 17, 33];
@@ -47,7 +47,7 @@ struct Maker {
     n: Dim,
 }
 
-fn make(float: DType, seed: u32, n: i64, width: i64, steps: &[u32]) -> RandomGraph {
+fn make(float: DType, seed: u32, n: i64, width: i64, (depth, steps): (usize, &[u32])) -> RandomGraph {
     let mut random = Stream::new(seed.into(), 3, 0);
     let mut g = Graph::new("control");
     let size = if random.below(3) == 0 { Dim::constant(n) } else { Dim::symbol("n", 0, 8) };
@@ -73,7 +73,7 @@ fn make(float: DType, seed: u32, n: i64, width: i64, steps: &[u32]) -> RandomGra
     let mut pool = Pool { vectors: vec![a, b], matrix, ints: vec![count], rows: Some(rows) };
     for step in steps {
         maker.random = Stream::new(seed.into(), 4, *step);
-        maker.step(&mut g, &mut pool, 3);
+        maker.step(&mut g, &mut pool, depth);
     }
     let last = pool.vectors.len() - 1;
     g.outputs.push(("last".to_owned(), pool.vectors[last]));

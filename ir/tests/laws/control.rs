@@ -204,7 +204,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
 
     #[test]
-    fn loops_and_branches_are_well_formed_and_come_back(graph in controls(DType::F32)) {
+    fn loops_and_branches_are_well_formed_and_come_back(graph in controls(DType::F32, 2)) {
         let graph = graph.with_gradients().graph;
         verify(&graph).map_err(|d| TestCaseError::fail(format!("{d:?}\n{graph}")))?;
         let text = graph.to_string();

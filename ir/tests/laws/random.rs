@@ -165,7 +165,7 @@ fn every_op_occurs() {
         mark(&graph.graph, &mut seen);
     }
     for _ in 0..50 {
-        let graph = controls(DType::F32).new_tree(&mut runner).expect("a graph").current();
+        let graph = controls(DType::F32, 2).new_tree(&mut runner).expect("a graph").current();
         mark(&graph.graph, &mut seen);
     }
     assert_eq!(seen, [true; OPS]);

@@ -358,7 +358,7 @@ impl Declared {
     /// That of a declaration.
     pub(crate) fn of(decl: &InputDecl) -> Box<Declared> {
         let kind = match decl.kind {
-            InputKind::Data => "input",
+            InputKind::Data | InputKind::Arg => "input",
             InputKind::Param => "parameter",
             InputKind::State => "state",
         };

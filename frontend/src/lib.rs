@@ -94,6 +94,8 @@
 //! |---|---|
 //! | inputs, outputs, dims, state | [`Scope`] |
 //! | operations | [`Tensor`], [`Csr`] |
+//! | loops and branches | [`Scope::scan`], [`Scope::cond`], [`Scope::while_loop`] |
+//! | recurrent layers | [`nn`] |
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Adagrad`], [`Sgd`] |
 //! | what was made of a program, and why | [`debug`] |
@@ -113,6 +115,7 @@ mod dims;
 mod errors;
 #[cfg(feature = "npz")]
 pub mod import;
+pub mod nn;
 pub mod params;
 mod program;
 mod scope;
@@ -150,7 +153,7 @@ pub use latentc_ir::ops::windows::Window;
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program, read_graph};
-pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec};
+pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec, Steps, Values};
 pub use tensor::{Arg, Around, Attention, Tensor, Triangle, Update, Walk};
 pub use train::loss;
 pub use train::{ADAM_STEP, Adagrad, Adam, Lr, Optimizer, Sgd};

@@ -75,14 +75,18 @@ fn unbound(graph: &Graph, dims: &[(DimSpec, At)]) -> Vec<Diag> {
         let sizes = node.types.iter().flat_map(sizes_of).collect::<Vec<_>>();
         missing.retain(|(_, _, size)| !sizes.contains(size));
     }
-    let names = |size: &Size, name: &str| size.symbols().iter().any(|s| s.name == name);
-    let uses = |node: &Node, name: &str| {
+    fn uses(node: &Node, name: &str) -> bool {
+        let names = |size: &Size| size.symbols().iter().any(|s| s.name == name);
         let listed = node.op.def().attrs().into_iter().any(|(_, attr)| match attr {
-            Attr::Dims(sizes) => sizes.iter().any(|size| names(size, name)),
+            Attr::Dims(sizes) => sizes.iter().any(names),
+            Attr::Body(body) => {
+                let graph = body.graph();
+                graph.topological().into_iter().any(|n| uses(graph.node(n), name))
+            }
             _ => false,
         });
-        listed || node.types.iter().flat_map(sizes_of).any(|size| names(&size, name))
-    };
+        listed || node.types.iter().flat_map(sizes_of).any(|size| names(&size))
+    }
     let diag = |(dim, at, _): (&DimSpec, At, Size)| {
         let user = nodes.iter().find(|n| uses(n, &dim.name))?;
         let message = format!("the dim `{}` is the size of no input, so that no run could know it", dim.name);

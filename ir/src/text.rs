@@ -42,7 +42,7 @@ impl fmt::Display for Piece {
 }
 
 /// A position in a text, moving forward.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Cursor {
     file: Arc<str>,
     pieces: Vec<(Piece, u32, u32)>,

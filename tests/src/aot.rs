@@ -163,7 +163,7 @@ impl State<'_> {
         let mut pointers = vec![];
         for ((name, kind, _), (_, value)) in types.iter().zip(&mut self.values) {
             let group = match kind {
-                InputKind::Data => "in",
+                InputKind::Data | InputKind::Arg => "in",
                 InputKind::Param => "params",
                 InputKind::State => "state",
             };

@@ -3,19 +3,16 @@
 
 use super::checks::{self, Fail, Numbers};
 use super::code::{DType, EQ, Fun, GT, I, Kind, LE, Made, NE, P, declare};
-use super::launch::{self, KERNEL, Slot};
+use super::launch::{self, KERNEL};
 use super::level;
 use super::signature::{Member, REMEMBERED, Signature};
 use super::sizes::Sizes;
 use super::status::Code;
+use super::steps::{Places, Steps};
 use super::target::Level;
 use super::{text, weights};
-use crate::cpu::EmitError;
-use crate::cpu::machine::WORTH_SPREADING;
 use crate::cpu::vector::Ops;
-use inkwell::FloatPredicate;
 use inkwell::values::{BasicMetadataValueEnum, FunctionValue};
-use latentc_ir::nest::Split;
 use latentc_ir::plan::{CsrPart, Place, Program};
 use latentc_ir::types::product;
 
@@ -332,63 +329,14 @@ impl<'c> Driver<'_, 'c> {
             version.symbols.iter().map(|s| declare(self.ops, s, &KERNEL, None, true)).collect();
         let f = &Fun::begin(self.ops, function);
         let state = f.arg_ptr(0)?;
-        let most = |n: fn(&latentc_ir::plan::Launch) -> usize| {
-            8 * plan.launches.iter().map(n).max().unwrap_or(0).max(1) as u64
-        };
-        let (pointers, dims) = (f.room(most(|l| l.buffers.len()))?, f.room(most(|l| l.dims.len()))?);
-        let record = f.room(launch::BYTES)?;
         let sizes = self.dims_as_they_are(f, state)?;
         let workspace = f.load_ptr(self.member(f, state, Member::Workspace)?)?;
         let mut bases = vec![];
         for at in 0..self.sig.pointers.len() {
             bases.push(self.pointer(f, state, at)?);
         }
-        let address = |buffer: usize| -> Made<P<'c>> {
-            let pointer = match &plan.buffers[buffer].place {
-                Place::Arena { offset } => return f.at(workspace, *offset as u64),
-                Place::Csr { input, part } => self.sig.part(*input, *part),
-                place => self.sig.find(place),
-            };
-            pointer.map(|at| bases[at]).ok_or_else(|| EmitError::internal("a buffer that has no place"))
-        };
-        for step in &plan.launches {
-            let kernel = &plan.kernels[step.kernel];
-            let mut values = vec![];
-            for (i, &dim) in step.dims.iter().enumerate() {
-                values.push(sizes.dims[dim].1);
-                f.store(f.at(dims, 8 * i as u64)?, values[i])?;
-            }
-            for (i, &buffer) in step.buffers.iter().enumerate() {
-                f.store_ptr(f.at(pointers, 8 * i as u64)?, address(buffer)?)?;
-            }
-            let Some((lo, hi, by, split)) = kernel.parallel() else {
-                let zero = f.int(0).into();
-                f.call(kernels[step.kernel], &[pointers.into(), dims.into(), zero, zero])?;
-                continue;
-            };
-            let set = |slot: Slot, x| f.store(f.at(record, slot.at())?, x);
-            let set_ptr = |slot: Slot, x| f.store_ptr(f.at(record, slot.at())?, x);
-            set_ptr(Slot::Kernel, f.address_of(kernels[step.kernel]))?;
-            set_ptr(Slot::Pointers, pointers)?;
-            set_ptr(Slot::Dims, dims)?;
-            set(Slot::Lo, sizes.index(lo, &values)?)?;
-            set(Slot::Hi, sizes.index(hi, &values)?)?;
-            set(Slot::Step, f.int(by))?;
-            let limit = self.ops.ctx.f64_type().const_float(WORTH_SPREADING);
-            let work = sizes.work(&kernel.body, &values)?;
-            let worth = self.ops.builder.build_float_compare(FloatPredicate::OGE, work, limit, "")?;
-            set(Slot::Spread, f.widen(worth)?)?;
-            match split {
-                Split::Even => set_ptr(Slot::Prefix, f.null())?,
-                Split::ByPrefix { prefix, rows_per_iteration } => {
-                    set_ptr(Slot::Prefix, address(step.buffers[prefix.at()])?)?;
-                    let rows = f.plus(sizes.index(&kernel.buffers[prefix.at()].len, &values)?, -1)?;
-                    set(Slot::Rows, rows)?;
-                    set(Slot::RowsPerIteration, f.int(i64::from(rows_per_iteration)))?;
-                }
-            }
-            f.call(launch, &[state.into(), record.into()])?;
-        }
+        let steps = Steps::begin(plan, self.sig, sizes, Places { state, workspace, bases }, kernels, launch)?;
+        steps.write()?;
         f.done()?;
         Ok(function)
     }

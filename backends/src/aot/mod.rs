@@ -28,6 +28,7 @@ mod safetensors;
 mod signature;
 mod sizes;
 mod status;
+mod steps;
 mod target;
 mod text;
 mod unit;

@@ -352,7 +352,7 @@ impl Signature {
 
 fn group_of(kind: InputKind) -> Group {
     match kind {
-        InputKind::Data => Group::In,
+        InputKind::Data | InputKind::Arg => Group::In,
         InputKind::Param => Group::Params,
         InputKind::State => Group::State,
     }

@@ -21,9 +21,10 @@ use crate::trace::{Event, Record, Trace, TracedLaunch};
 use latentc_ir::array::CsrArray;
 use latentc_ir::dim::Dim;
 use latentc_ir::nest::{Kernel, Split};
-use latentc_ir::plan::{CsrPart, OpAt, Origin, Place, Program};
+use latentc_ir::plan::{Control, ControlKind, CsrPart, OpAt, Origin, Place, Program, Runner, walk};
 use latentc_ir::types::{Shape, product};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Work (see [`work`]) below which a kernel runs on the caller alone: some ten microseconds.
@@ -39,6 +40,14 @@ pub(crate) struct Machine {
     pointers: Vec<Address>,
     /// Entries of `pointers` that a run fills in, with the buffer they are of.
     open: Vec<(usize, usize)>,
+    /// Ranges of launches that run several times or only sometimes.
+    controls: Arc<[Control]>,
+    /// For each of them the entries of `pointers` that change with its turns, with the buffer they are of.
+    moving: Vec<Vec<(usize, usize)>>,
+    /// The present turn of each, and the number of turns at the present dimensions.
+    turns: Vec<(usize, usize)>,
+    /// For each buffer that is a part of another one: its bytes at the present dimensions.
+    parts_of: Vec<usize>,
     /// The dims of all steps, one after the other.
     dims: Vec<i64>,
     /// Room for the parts of a launch.
@@ -135,6 +144,7 @@ impl Machine {
         let threads = Threads::start(options.thread_count())?;
 
         let (mut steps, mut pointers, mut open, mut dims) = (vec![], vec![], vec![], vec![]);
+        let mut moving = vec![vec![]; program.controls.len()];
         for launch in &program.launches {
             steps.push(Step {
                 function: code.functions[launch.kernel],
@@ -149,6 +159,10 @@ impl Machine {
                 pointers.push(match program.buffers[buffer].place {
                     // Whether it ends in the arena is checked before a run uses it.
                     Place::Arena { offset } => Address(arena.pointer().wrapping_add(offset)),
+                    Place::Step { control, .. } => {
+                        moving[control].push((pointers.len(), buffer));
+                        Address(std::ptr::null_mut())
+                    }
                     _ => {
                         open.push((pointers.len(), buffer));
                         Address(std::ptr::null_mut())
@@ -178,6 +192,10 @@ impl Machine {
             steps,
             pointers,
             open,
+            controls: program.controls.clone().into(),
+            moving,
+            turns: vec![(0, 0); program.controls.len()],
+            parts_of: vec![0; program.buffers.len()],
             dims,
             parts,
             outputs,
@@ -271,6 +289,7 @@ impl Machine {
     /// Bytes of temporaries in use at each launch, at the present dimensions.
     fn live(&self) -> Vec<u64> {
         let program = &self.program;
+        let lives = program.lives();
         let dims = |d: &Dim| {
             let of = |name: &str| {
                 let mut known = program.launches.iter().zip(&self.steps);
@@ -286,8 +305,7 @@ impl Machine {
             if !matches!(buffer.place, Place::Arena { .. }) {
                 continue;
             }
-            let uses = || (0..live.len()).filter(|l| program.launches[*l].buffers.contains(&b));
-            if let (Some(from), Some(to)) = (uses().min(), uses().max()) {
+            if let Some((from, to)) = lives[b] {
                 let elements = dims(&product(&buffer.shape)).unwrap_or(0);
                 let bytes = u64::try_from(elements).unwrap_or(0) * buffer.dtype.size() as u64;
                 live[from..=to].iter_mut().for_each(|l| *l += bytes);
@@ -315,6 +333,11 @@ impl Machine {
             },
             Place::Output(o) => self.outputs[o].data.pointer(),
             Place::Arena { offset } => self.arena.pointer().wrapping_add(offset),
+            Place::Step { of, control, reverse } => {
+                let (turn, turns) = self.turns[control];
+                let position = if reverse { turns.saturating_sub(turn + 1) } else { turn };
+                self.address(inputs, of).wrapping_add(position * self.parts_of[buffer])
+            }
         }
     }
 
@@ -347,17 +370,14 @@ impl Machine {
         inputs: &Inputs,
         store: &Store,
     ) -> Result<(), RunError> {
-        let dims = inputs.dims();
         checked.begin(&self.program, inputs, store, &|b| self.bytes(inputs, b))?;
-        for at in 0..self.steps.len() {
-            checked.launch(&self.program, dims, at, false, &|b| self.bytes(inputs, b))?;
-            match self.profile {
-                Some(_) => self.launch_counted(at),
-                None => self.launch(at),
-            }
-            checked.launch(&self.program, dims, at, true, &|b| self.bytes(inputs, b))?;
-        }
-        Ok(())
+        self.walk(inputs, Some(checked))
+    }
+
+    /// Runs all launches, loops and branches as their conditions say.
+    fn walk(&mut self, inputs: &Inputs, checked: Option<&mut Checked>) -> Result<(), RunError> {
+        let (controls, launches) = (self.controls.clone(), self.steps.len());
+        walk(&controls, launches, &mut Running { machine: self, inputs, checked })
     }
 
     /// Settles what depends on the dimensions: lengths are checked, loops and outputs get their sizes.
@@ -378,6 +398,26 @@ impl Machine {
             if dims.eval(&table.rows) == Some(0) && ids > 0 {
                 let (op, span) = (table.at.op, table.at.span.clone());
                 return Err(RunError::NoRow { op, span, ids });
+            }
+        }
+        for (turns, c) in self.turns.iter_mut().zip(&self.program.controls) {
+            let most = self::turns(c, dims);
+            let most = most.ok_or_else(|| RunError::Plan {
+                kernel: c.at.op.to_owned(),
+                what: "the number of its steps overflows".to_owned(),
+            })?;
+            *turns = (0, most);
+            // What a condition reads is there, whichever it is.
+            if let Some(buffer) = c.reads()
+                && room(&self.program, buffer, dims) < Some(1)
+            {
+                let what = "the condition of a branch is nowhere".to_owned();
+                return Err(RunError::Plan { kernel: c.at.op.to_owned(), what });
+            }
+        }
+        for (bytes, decl) in self.parts_of.iter_mut().zip(&self.program.buffers) {
+            if let Place::Step { .. } = decl.place {
+                *bytes = extent(&decl.shape, dims).unwrap_or(0) * decl.dtype.size();
             }
         }
         let spread = self.threads.count() > 1;
@@ -405,6 +445,52 @@ impl Machine {
     }
 }
 
+/// A run under way.
+struct Running<'m> {
+    machine: &'m mut Machine,
+    inputs: &'m Inputs,
+    checked: Option<&'m mut Checked>,
+}
+
+impl Runner for Running<'_> {
+    type Error = RunError;
+
+    fn launch(&mut self, at: usize) -> Result<(), RunError> {
+        let (machine, inputs) = (&mut *self.machine, self.inputs);
+        if let Some(checked) = &mut self.checked {
+            checked.launch(&machine.program, inputs.dims(), at, false, &|b| machine.bytes(inputs, b))?;
+        }
+        match machine.profile {
+            Some(_) => machine.launch_counted(at),
+            None => machine.launch(at),
+        }
+        match &mut self.checked {
+            Some(c) => c.launch(&machine.program, inputs.dims(), at, true, &|b| machine.bytes(inputs, b)),
+            None => Ok(()),
+        }
+    }
+
+    fn turn(&mut self, control: usize, turn: usize) -> Result<(), RunError> {
+        let machine = &mut *self.machine;
+        machine.turns[control].0 = turn;
+        for at in 0..machine.moving[control].len() {
+            let (entry, buffer) = machine.moving[control][at];
+            machine.pointers[entry] = Address(machine.address(self.inputs, buffer));
+        }
+        Ok(())
+    }
+
+    fn turns(&mut self, control: usize) -> usize {
+        self.machine.turns[control].1
+    }
+
+    fn holds(&mut self, buffer: usize) -> Result<bool, RunError> {
+        let at = self.machine.address(self.inputs, buffer);
+        // SAFETY: a truth value, one byte in memory (`check`, `rebind`), and no launch is under way.
+        Ok(unsafe { at.read() } != 0)
+    }
+}
+
 impl Engine for Machine {
     fn needs_edges(&self, input: usize) -> bool {
         let place = Place::Csr { input, part: CsrPart::TwinEdges };
@@ -429,14 +515,10 @@ impl Engine for Machine {
         if shared {
             self.threads.begin();
         }
-        let mut result = Ok(());
-        if self.checked.is_some() {
-            result = self.run_checked(inputs, store);
-        } else if self.profile.is_some() {
-            (0..self.steps.len()).for_each(|at| self.launch_counted(at));
-        } else {
-            (0..self.steps.len()).for_each(|at| self.launch(at));
-        }
+        let result = match self.checked {
+            Some(_) => self.run_checked(inputs, store),
+            None => self.walk(inputs, None),
+        };
         if shared {
             self.threads.end();
         }
@@ -566,24 +648,7 @@ fn lengths(
                 param.name, buffer.name
             ));
         }
-        let room = match &buffer.place {
-            Place::Input(i) => match &program.inputs[*i].ty {
-                latentc_ir::types::Type::Tensor(t) => extent(&t.shape, dims),
-                _ => None,
-            },
-            Place::Csr { input, part } => program.inputs[*input].ty.as_csr().and_then(|c| {
-                let of = |d| dims.eval(d).and_then(|n| usize::try_from(n).ok());
-                match part {
-                    CsrPart::Indptr => of(&c.rows).map(|n| n + 1),
-                    CsrPart::TwinIndptr => of(&c.cols).map(|n| n + 1),
-                    CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => of(&c.nnz),
-                }
-            }),
-            Place::Output(o) => extent(&program.outputs[*o].shape, dims),
-            Place::Arena { offset } => {
-                program.arena_bytes.checked_sub(*offset).map(|left| left / buffer.dtype.size())
-            }
-        };
+        let room = room(program, at, dims);
         if room < held {
             return Err(format!(
                 "buffer `{}` has {} elements, its place {}",
@@ -594,6 +659,48 @@ fn lengths(
         }
     }
     Ok(())
+}
+
+/// The turns of a loop, at most; one for a branch.
+fn turns(c: &Control, dims: &Dims) -> Option<usize> {
+    match &c.kind {
+        ControlKind::Loop { trips } | ControlKind::While { limit: trips, .. } => {
+            dims.eval(trips).and_then(|n| usize::try_from(n).ok())
+        }
+        ControlKind::Branch { .. } => Some(1),
+    }
+}
+
+/// The elements that the place of a buffer has room for.
+fn room(program: &Program, at: usize, dims: &Dims) -> Option<usize> {
+    let buffer = &program.buffers[at];
+    match &buffer.place {
+        Place::Input(i) => match &program.inputs[*i].ty {
+            latentc_ir::types::Type::Tensor(t) => extent(&t.shape, dims),
+            _ => None,
+        },
+        Place::Csr { input, part } => program.inputs[*input].ty.as_csr().and_then(|c| {
+            let of = |d| dims.eval(d).and_then(|n| usize::try_from(n).ok());
+            match part {
+                CsrPart::Indptr => of(&c.rows).map(|n| n + 1),
+                CsrPart::TwinIndptr => of(&c.cols).map(|n| n + 1),
+                CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => of(&c.nnz),
+            }
+        }),
+        Place::Output(o) => extent(&program.outputs[*o].shape, dims),
+        Place::Arena { offset } => {
+            program.arena_bytes.checked_sub(*offset).map(|left| left / buffer.dtype.size())
+        }
+        Place::Step { of, control, .. } => {
+            let whole = extent(&program.buffers[*of].shape, dims)?;
+            match turns(&program.controls[*control], dims)? {
+                // It is never looked at.
+                0 => Some(usize::MAX),
+                _ if room(program, *of, dims) < Some(whole) => None,
+                turns => Some(whole / turns),
+            }
+        }
+    }
 }
 
 fn text(count: Option<usize>) -> String {

@@ -104,7 +104,7 @@ impl Limits {
         }
     }
 
-    /// What a launch takes at the least on this machine.
+    /// What a launch takes at the least on this machine, all the times that it runs.
     pub fn estimate(&self, launch: &Launch) -> Estimate {
         let extra: u64 = launch
             .buffers
@@ -122,6 +122,7 @@ impl Limits {
             () if extra > launch.bytes => Limit::Scattered,
             () => Limit::Memory,
         };
+        let seconds = seconds * launch.times as f64;
         Estimate { seconds, limit, traffic, intensity: launch.operations as f64 / traffic.max(1) as f64 }
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         let launch = |bytes: u64, operations: u64, scattered: u64| {
             let name = "x".to_owned();
             let buffers = vec![Access { buffer: 0, name, bytes, reads: true, writes: false, scattered }];
-            limits.estimate(&Launch { kernel: 0, region: None, bytes, operations, buffers })
+            limits.estimate(&Launch { kernel: 0, region: None, times: 1, bytes, operations, buffers })
         };
         let e = launch(10_000_000_000, 1000, 0);
         assert_eq!((e.seconds, e.limit), (1.0, Limit::Memory));

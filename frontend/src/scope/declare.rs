@@ -244,5 +244,6 @@ impl Scope {
         for index in 0..patterns {
             self.csr_node(index);
         }
+        self.close_bodies();
     }
 }

@@ -1,9 +1,11 @@
 //! The scope of a program under construction: what is declared, and the graph that grows.
 
+mod control;
 mod declare;
 mod random;
 mod results;
 
+pub use control::{Steps, Values};
 pub use random::{RNG_SEED, RNG_STEP};
 
 use crate::csr::CsrDecl;
@@ -111,6 +113,8 @@ pub(crate) struct State {
     rng: Option<(Operand, Operand)>,
     draws: u32,
     pub minimise: Option<Minimise>,
+    /// What stands for the parameters of bodies while their closures run.
+    body_params: Vec<NodeId>,
 }
 
 impl Scope {

@@ -11,12 +11,13 @@ pub(super) fn timeline(lowered: &Lowered) -> Timeline {
     let program = &lowered.program;
     let order = lowered.graph.topological();
     let at: FxHashMap<NodeId, usize> = order.iter().enumerate().map(|(i, n)| (*n, i)).collect();
+    let lives = program.lives();
     let mut buffers = vec![];
     for (i, b) in program.buffers.iter().enumerate() {
-        let uses: Vec<usize> =
-            (0..program.launches.len()).filter(|l| program.launches[*l].buffers.contains(&i)).collect();
-        let (Some(from), Some(to)) = (uses.first().copied(), uses.last().copied()) else { continue };
+        let Some((from, to)) = lives[i] else { continue };
         let kind = match &b.place {
+            // A part of another buffer takes no room of its own.
+            Place::Step { .. } => continue,
             Place::Input(p) => program.inputs.get(*p).map_or("data", |p| p.kind.name()),
             Place::Csr { .. } => "pattern",
             Place::Output(_) => "output",

@@ -261,6 +261,7 @@ impl<'a> Parts<'a> {
         Launch {
             kernel: launch.kernel,
             region: self.lowered.origin.launches[l],
+            times: program.times(l),
             bytes: buffers.iter().map(moved).sum(),
             operations: counts.operations as u64,
             buffers,

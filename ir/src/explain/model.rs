@@ -199,6 +199,8 @@ pub struct Launch {
     pub kernel: usize,
     /// Its region; `None` for a copy.
     pub region: Option<usize>,
+    /// How often it runs, at most: in loops more than once.
+    pub times: u64,
     /// Bytes when every buffer goes through memory once: the least there can be.
     pub bytes: u64,
     /// Arithmetic operations, each counted as one.

@@ -4,6 +4,7 @@
 //! port and the operand position) are kept equal to it by the few functions that change the graph, so that
 //! petgraph's algorithms work. Pure nodes are hash-consed at insertion.
 
+pub mod body;
 pub mod build;
 pub mod parse;
 pub(crate) mod text;
@@ -14,6 +15,7 @@ use crate::dim::Dim;
 use crate::dtype::{DType, Literal};
 use crate::ops::Op;
 use crate::types::{CsrType, TensorType, Type};
+pub use body::Body;
 use petgraph::Direction;
 use petgraph::stable_graph::{NodeIndex, StableDiGraph};
 use petgraph::visit::EdgeRef;
@@ -66,6 +68,8 @@ pub enum InputKind {
     Param,
     /// Kept between runs: optimizer state, counters.
     State,
+    /// A parameter of a body: what the op that runs the body gives it.
+    Arg,
 }
 
 impl InputKind {
@@ -75,12 +79,15 @@ impl InputKind {
             InputKind::Data => "data",
             InputKind::Param => "param",
             InputKind::State => "state",
+            InputKind::Arg => "arg",
         }
     }
 
     /// The kind with this name.
     pub fn parse(name: &str) -> Option<InputKind> {
-        [InputKind::Data, InputKind::Param, InputKind::State].into_iter().find(|k| k.name() == name)
+        [InputKind::Data, InputKind::Param, InputKind::State, InputKind::Arg]
+            .into_iter()
+            .find(|k| k.name() == name)
     }
 }
 

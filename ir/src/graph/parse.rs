@@ -1,6 +1,6 @@
 //! Reading graphs from their text form (see the module `text` beside this one).
 
-use super::{Graph, InputKind, Operand};
+use super::{Body, Graph, InputKind, Operand};
 use crate::diag::{Diag, Span};
 use crate::dtype::DType;
 use crate::ops::from_attrs::{Given, op_from_attrs};
@@ -22,19 +22,14 @@ pub fn parse(file: &str, text: &str) -> Result<Graph, Diag> {
     cursor.expect_word("graph")?;
     let name = cursor.name("the graph's name")?;
     cursor.expect("{")?;
-    let mut p = Parser {
-        c: cursor,
-        graph: Graph::new(name),
-        symbols: Symbols::default(),
-        values: BTreeMap::new(),
-        inputs: BTreeMap::new(),
-    };
-    while !p.c.eat("}") {
-        p.line()?;
-    }
+    let mut p = Parser::new(cursor, name, 0);
+    p.lines()?;
     p.c.end()?;
     Ok(p.graph)
 }
+
+/// Bodies within each other.
+const DEPTH: usize = 32;
 
 struct Parser {
     c: Cursor,
@@ -43,9 +38,43 @@ struct Parser {
     /// Numbered values and where they are named.
     values: BTreeMap<String, (Operand, Span)>,
     inputs: BTreeMap<String, (Operand, Span)>,
+    /// Bodies around this graph.
+    depth: usize,
 }
 
 impl Parser {
+    fn new(c: Cursor, name: String, depth: usize) -> Parser {
+        Parser {
+            c,
+            graph: Graph::new(name),
+            symbols: Symbols::default(),
+            values: BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            depth,
+        }
+    }
+
+    /// The lines up to the closing brace, and that.
+    fn lines(&mut self) -> Result<(), Diag> {
+        while !self.c.eat("}") {
+            self.line()?;
+        }
+        Ok(())
+    }
+
+    /// A graph in braces: a function that stands for itself, with sizes, parameters and values of its own.
+    fn body(&mut self) -> Result<Attr, Diag> {
+        if self.depth == DEPTH {
+            let message = format!("bodies are more than {DEPTH} deep");
+            return Err(Diag::new(message, self.c.span(), "this one"));
+        }
+        self.c.expect("{")?;
+        let mut inner = Parser::new(std::mem::take(&mut self.c), String::new(), self.depth + 1);
+        inner.lines()?;
+        self.c = inner.c;
+        Ok(Attr::Body(Body::new(inner.graph)))
+    }
+
     fn line(&mut self) -> Result<(), Diag> {
         let word = match self.c.peek() {
             Piece::Sign("%") => return self.node(),
@@ -68,7 +97,7 @@ impl Parser {
             word => match InputKind::parse(word) {
                 Some(kind) => self.input(kind),
                 None => {
-                    let known = ["dim", "data", "param", "state", "output", "update"];
+                    let known = ["dim", "data", "param", "state", "arg", "output", "update"];
                     let diag = Diag::new(format!("`{word}` starts no line of a graph"), span, "here");
                     Err(match nearest(word, known) {
                         Some(k) => diag.help(format!("`{k}` may be meant")),
@@ -122,7 +151,7 @@ impl Parser {
             });
         };
         if let Op::Input(i) = &self.graph.node(input.node).op
-            && i.kind == InputKind::Data
+            && matches!(i.kind, InputKind::Data | InputKind::Arg)
         {
             let diag = Diag::new(
                 format!("`{name}` is given with every run and cannot be updated"),
@@ -269,6 +298,7 @@ impl Parser {
             return float.ok_or_else(|| Diag::new(format!("`{text}` is no number"), span, "here"));
         }
         match self.c.peek().clone() {
+            Piece::Sign("{") => self.body(),
             Piece::Sign("[") => Ok(Attr::Dims(self.symbols.dims(&mut self.c)?)),
             Piece::Quoted(s) => {
                 self.c.next();

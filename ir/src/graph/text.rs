@@ -39,20 +39,19 @@ pub(super) fn dims_of(ty: &Type) -> Vec<&Dim> {
 }
 
 /// The symbols of a graph: all ranges that each name has (a well-formed graph has one).
-pub(super) fn symbols(graph: &Graph) -> BTreeMap<String, BTreeSet<Arc<Symbol>>> {
+pub(crate) fn symbols(graph: &Graph) -> BTreeMap<String, BTreeSet<Arc<Symbol>>> {
     let mut all: BTreeMap<String, BTreeSet<Arc<Symbol>>> = BTreeMap::new();
-    let mut add = |d: &Dim| {
-        for s in d.symbols() {
-            all.entry(s.name.clone()).or_default().insert(s);
-        }
+    let mut add = |s: Arc<Symbol>| {
+        all.entry(s.name.clone()).or_default().insert(s);
     };
     for id in graph.petgraph().node_indices() {
         let node = graph.node(id);
-        node.types.iter().flat_map(dims_of).for_each(&mut add);
+        node.types.iter().flat_map(dims_of).flat_map(Dim::symbols).for_each(&mut add);
         for (_, attr) in node.op.def().attrs() {
             match attr {
-                Attr::Dims(dims) => dims.iter().for_each(&mut add),
-                Attr::Type(ty) => dims_of(&ty).into_iter().for_each(&mut add),
+                Attr::Dims(dims) => dims.iter().flat_map(Dim::symbols).for_each(&mut add),
+                Attr::Type(ty) => dims_of(&ty).into_iter().flat_map(Dim::symbols).for_each(&mut add),
+                Attr::Body(body) => symbols(body.graph()).into_values().flatten().for_each(&mut add),
                 _ => {}
             }
         }
@@ -60,8 +59,16 @@ pub(super) fn symbols(graph: &Graph) -> BTreeMap<String, BTreeSet<Arc<Symbol>>> 
     all
 }
 
-fn attr_text(attr: &Attr) -> String {
+/// An attribute as text. The lines of a body stand two columns further in than `margin`, which is that of the node.
+fn attr_text(attr: &Attr, margin: &str) -> String {
     match attr {
+        Attr::Body(body) => {
+            let lines = body.text().lines().map(|l| match l {
+                "" => "\n".to_owned(),
+                l => format!("{margin}{l}\n"),
+            });
+            format!("{{\n{}{margin}}}", lines.collect::<String>())
+        }
         Attr::Int(i) => i.to_string(),
         Attr::Float(f) => float_text(DType::F64, *f),
         Attr::Word(w) => w.clone(),
@@ -108,7 +115,13 @@ impl<'g> Names<'g> {
 
 impl fmt::Display for Graph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "graph {} {{", name_text(&self.name))?;
+        write!(f, "graph {} {{\n{}}}\n", name_text(&self.name), self.lines_text(""))
+    }
+}
+
+impl Graph {
+    /// The lines between the braces, each with `margin` and two columns before it.
+    pub(crate) fn lines_text(&self, margin: &str) -> String {
         // Between parts that have something in them there is an empty line.
         let mut parts: Vec<Vec<String>> = vec![];
         let dim = |s: &Arc<Symbol>| format!("dim {}: {}..={}", name_text(&s.name), s.lo, s.hi);
@@ -122,13 +135,15 @@ impl fmt::Display for Graph {
 
         let order = self.topological();
         let names = Names::new(self);
+        let own = format!("{margin}  ");
         let node = |n: &NodeId| {
             let node = self.node(*n);
             let results: Vec<String> =
                 (0..node.types.len()).map(|p| names.of(Operand { node: *n, port: p as u16 })).collect();
             let operands: Vec<String> = node.operands.iter().map(|o| names.of(*o)).collect();
+            let attrs = node.op.def().attrs();
             let attrs: Vec<String> =
-                node.op.def().attrs().iter().map(|(name, a)| format!("{name} = {}", attr_text(a))).collect();
+                attrs.iter().map(|(name, a)| format!("{name} = {}", attr_text(a, &own))).collect();
             let attrs = if attrs.is_empty() { String::new() } else { format!(" {{{}}}", attrs.join(", ")) };
             let types: Vec<String> = node.types.iter().map(ToString::to_string).collect();
             format!(
@@ -148,15 +163,8 @@ impl fmt::Display for Graph {
             );
         }
         parts.push(results);
-        let parts: Vec<Vec<String>> = parts.into_iter().filter(|p| !p.is_empty()).collect();
-        for (i, part) in parts.iter().enumerate() {
-            if i > 0 {
-                writeln!(f)?;
-            }
-            for line in part {
-                writeln!(f, "  {line}")?;
-            }
-        }
-        writeln!(f, "}}")
+        let parts = parts.into_iter().filter(|p| !p.is_empty());
+        let parts: Vec<String> = parts.map(|p| p.iter().map(|l| format!("{own}{l}\n")).collect()).collect();
+        parts.join("\n")
     }
 }

@@ -18,7 +18,11 @@ use std::collections::BTreeMap;
 /// Every broken rule that was found, at the user's places where the nodes have them. Types are only judged
 /// where operands and order are sound.
 pub fn verify(graph: &Graph) -> Result<(), Vec<Diag>> {
-    let mut v = Verifier { graph, errors: vec![] };
+    verify_as(graph, false)
+}
+
+fn verify_as(graph: &Graph, body: bool) -> Result<(), Vec<Diag>> {
+    let mut v = Verifier { graph, body, errors: vec![] };
     v.edges();
     if v.errors.is_empty() {
         v.order();
@@ -29,11 +33,14 @@ pub fn verify(graph: &Graph) -> Result<(), Vec<Diag>> {
     v.inputs();
     v.results();
     v.sizes();
+    v.bodies();
     if v.errors.is_empty() { Ok(()) } else { Err(v.errors) }
 }
 
 struct Verifier<'g> {
     graph: &'g Graph,
+    /// Whether it is a body: parameters of the kind `arg`, and no others.
+    body: bool,
     errors: Vec<Diag>,
 }
 
@@ -122,6 +129,17 @@ impl Verifier<'_> {
         for id in found {
             let Op::Input(i) = &g[id].op else { continue };
             let span = g[id].span.clone();
+            if (i.kind == InputKind::Arg) != self.body {
+                let message = match self.body {
+                    true => format!(
+                        "a body has the {} `{}`; its inputs are of the kind `arg`",
+                        i.kind.name(),
+                        i.name
+                    ),
+                    false => format!("`{}` is the parameter of a body, and stands outside of one", i.name),
+                };
+                self.errors.push(Diag::new(message, span.clone(), "declared here"));
+            }
             if let Some(first) = places.insert(&i.name, span.clone()) {
                 let diag = Diag::new(format!("two inputs are named `{}`", i.name), span, "the second");
                 self.errors.push(diag.label(first, "the first"));
@@ -158,6 +176,14 @@ impl Verifier<'_> {
         } else if input.ty != *ty {
             let message = format!("`{name}` is {}, its new value {ty}", input.ty);
             self.errors.push(Diag::new(message, span, "its new value").label(declared, "declared here"));
+        }
+    }
+
+    fn bodies(&mut self) {
+        for id in self.graph.g.node_indices() {
+            for body in self.graph.g[id].op.def().bodies() {
+                self.errors.extend(verify_as(body.graph(), true).err().into_iter().flatten());
+            }
         }
     }
 

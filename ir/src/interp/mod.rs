@@ -27,8 +27,16 @@ pub struct Evaluation {
     pub dims: Dims,
 }
 
-/// Looks at a node of a run: before its results are there (`None`) and after. An error ends the run.
-pub type Watch<'a> = dyn FnMut(NodeId, &[&Value], Option<&[Value]>, &Dims) -> Result<(), InterpError> + 'a;
+/// Looks at a node of a run, which may be one of a body: before its results are there (`None`) and after. It is given
+/// the graph that the node is of, and the sizes of the run. An error ends the run.
+pub type Watch<'a> = dyn FnMut(
+        &Graph,
+        NodeId,
+        &[&Value],
+        Option<&[Value]>,
+        &dyn Fn(&str) -> Option<i64>,
+    ) -> Result<(), InterpError>
+    + 'a;
 
 /// Runs a graph on named inputs.
 ///
@@ -38,10 +46,10 @@ pub type Watch<'a> = dyn FnMut(NodeId, &[&Value], Option<&[Value]>, &Dims) -> Re
 /// # Errors
 /// Names the input, or the op and its place, and what was wrong.
 pub fn run(graph: &Graph, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<Evaluation, InterpError> {
-    run_watched(graph, inputs, &mut |_, _, _, _| Ok(()))
+    run_watched(graph, inputs, &mut |_, _, _, _, _| Ok(()))
 }
 
-/// As [`run`], with a look at every node but the inputs.
+/// As [`run`], with a look at every node but the inputs, those of bodies too.
 ///
 /// # Errors
 /// As [`run`], and those of `watch`.
@@ -50,7 +58,7 @@ pub fn run_watched(
     inputs: &dyn Fn(&str) -> Option<Value>,
     watch: &mut Watch<'_>,
 ) -> Result<Evaluation, InterpError> {
-    let (order, mut uses) = needed(graph);
+    let (order, uses) = needed(graph);
     let mut values: FxHashMap<NodeId, Vec<Value>> = FxHashMap::default();
     let mut given: Vec<(&str, &Type, NodeId, Value)> = vec![];
     for &node in graph.inputs() {
@@ -71,24 +79,53 @@ pub fn run_watched(
     check_ids(graph, &given, &dims)?;
     values.extend(given.into_iter().map(|(_, _, node, value)| (node, vec![value])));
     let size_of = |symbol: &str| dims.get(symbol).copied();
+    execute(graph, order, uses, &mut values, &size_of, watch)?;
+    let named = |list: &[(String, Operand)]| -> Vec<(String, Value)> {
+        list.iter().map(|(name, o)| (name.clone(), result(&values, *o).clone())).collect()
+    };
+    Ok(Evaluation { outputs: named(&graph.outputs), updates: named(&graph.updates), dims })
+}
+
+/// Runs a body on its arguments, which have the types of its parameters.
+pub(crate) fn apply(
+    body: &Graph,
+    args: Vec<Value>,
+    dims: &dyn Fn(&str) -> Option<i64>,
+    watch: &mut Watch<'_>,
+) -> Result<Vec<Value>, String> {
+    let (order, uses) = needed(body);
+    let mut values: FxHashMap<NodeId, Vec<Value>> =
+        body.inputs().iter().copied().zip(args.into_iter().map(|v| vec![v])).collect();
+    execute(body, order, uses, &mut values, dims, watch).map_err(|e| e.to_string())?;
+    Ok(body.outputs.iter().map(|(_, o)| result(&values, *o).clone()).collect())
+}
+
+/// Runs nodes in order; values go when their last use is done.
+fn execute(
+    graph: &Graph,
+    order: Vec<NodeId>,
+    mut uses: FxHashMap<NodeId, usize>,
+    values: &mut FxHashMap<NodeId, Vec<Value>>,
+    size_of: &dyn Fn(&str) -> Option<i64>,
+    watch: &mut Watch<'_>,
+) -> Result<(), InterpError> {
     for node in order {
         if values.contains_key(&node) {
             continue;
         }
         let n = graph.node(node);
-        let operands: Vec<&Value> = n.operands.iter().map(|o| result(&values, *o)).collect();
-        watch(node, &operands, None, &dims)?;
-        let results = n.op.def().eval(&operands, &n.types, &size_of).map_err(|message| InterpError::Op {
-            op: n.op.def().name(),
-            span: n.span.clone(),
-            message,
-        })?;
+        let operands: Vec<&Value> = n.operands.iter().map(|o| result(values, *o)).collect();
+        watch(graph, node, &operands, None, size_of)?;
+        let results =
+            n.op.def().eval_watched(&operands, &n.types, size_of, watch).map_err(|message| {
+                InterpError::Op { op: n.op.def().name(), span: n.span.clone(), message }
+            })?;
         for (ty, value) in n.types.iter().zip(&results) {
-            if let Err(message) = bind::fits(ty, value, &size_of) {
+            if let Err(message) = bind::fits(ty, value, size_of) {
                 return Err(InterpError::Result { op: n.op.def().name(), span: n.span.clone(), message });
             }
         }
-        watch(node, &operands, Some(&results), &dims)?;
+        watch(graph, node, &operands, Some(&results), size_of)?;
         values.insert(node, results);
         for o in &n.operands {
             if let Some(left) = uses.get_mut(&o.node) {
@@ -99,10 +136,7 @@ pub fn run_watched(
             }
         }
     }
-    let named = |list: &[(String, Operand)]| -> Vec<(String, Value)> {
-        list.iter().map(|(name, o)| (name.clone(), result(&values, *o).clone())).collect()
-    };
-    Ok(Evaluation { outputs: named(&graph.outputs), updates: named(&graph.updates), dims })
+    Ok(())
 }
 
 /// Ids that are inputs lie within the rows that they name. Those that a program computes are brought to the

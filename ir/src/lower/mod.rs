@@ -126,6 +126,8 @@ pub struct How<'a> {
     pub library: &'a dyn Library,
     /// Decisions that replace the usual ones.
     pub schedules: &'a Schedules,
+    /// Whether the nodes of bodies are fused.
+    pub fuse: bool,
     /// Whether the plan is to be checked as it runs.
     pub checked: bool,
 }

@@ -103,6 +103,13 @@ impl Given {
         })
     }
 
+    fn body(&mut self, name: &'static str) -> Result<Body, Diag> {
+        self.take(name, "a graph in braces", |a| match a {
+            Attr::Body(body) => Some(body.clone()),
+            _ => None,
+        })
+    }
+
     fn word<T>(
         &mut self,
         name: &'static str,
@@ -151,6 +158,7 @@ impl Attr {
             Attr::Type(t) => format!("the type {t}"),
             Attr::Text(t) => format!("the string {t:?}"),
             Attr::Literal(l) => format!("the constant {l} of {}", l.dtype()),
+            Attr::Body(_) => "a body".to_owned(),
         }
     }
 }
@@ -184,7 +192,7 @@ rows! {
             Attr::Text(t) => Some(t.clone()),
             _ => None,
         })?,
-        kind: a.word("kind", "`data`, `param` or `state`", crate::graph::InputKind::parse)?,
+        kind: a.word("kind", "`data`, `param`, `state` or `arg`", crate::graph::InputKind::parse)?,
         ty: a.take("type", "a type", |a| match a {
             Attr::Type(t) => Some(t.clone()),
             _ => None,
@@ -307,6 +315,27 @@ rows! {
         part: a.count("part")?,
         biased: a.flag("biased")?,
         excluding: a.flag("excluding")?,
+    };
+    Scan = "scan" |a| {
+        let [trips] = a.sizes("trips")?;
+        scan::Scan {
+            trips,
+            carries: a.count("carries")?,
+            slices: a.count("slices")?,
+            reverse: a.flag("reverse")?,
+            checkpoint: a.count("checkpoint")?,
+            body: a.body("body")?,
+        }
+    };
+    Cond = "cond" |a| cond::Cond { then: a.body("then")?, otherwise: a.body("otherwise")? };
+    While = "while" |a| {
+        let [limit] = a.sizes("limit")?;
+        while_loop::While {
+            limit,
+            carries: a.count("carries")?,
+            test: a.body("test")?,
+            body: a.body("body")?,
+        }
     };
 }
 

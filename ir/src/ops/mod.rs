@@ -7,7 +7,8 @@
 use crate::array::Value;
 use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
-use crate::graph::{Graph, Operand};
+use crate::graph::{Body, Graph, Operand};
+use crate::interp::Watch;
 use crate::scalar::{ReduceOp, Signature};
 use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
@@ -18,6 +19,8 @@ pub mod broadcast;
 pub mod cast;
 pub mod cholesky;
 pub mod concat;
+pub mod cond;
+mod control;
 pub mod conv;
 pub mod conv_transpose;
 pub mod csr_array;
@@ -47,6 +50,7 @@ pub mod reduce;
 pub mod reshape;
 pub mod reverse;
 pub mod row_sparse;
+pub mod scan;
 pub mod scatter_rows;
 pub mod score_top_k;
 pub mod sddmm;
@@ -65,6 +69,7 @@ pub mod svd;
 pub mod top_k;
 pub mod triangular_solve;
 mod values;
+pub mod while_loop;
 pub mod windows;
 
 /// Types of the results of a node.
@@ -131,6 +136,8 @@ pub enum Attr {
     Text(String),
     /// A constant with its type.
     Literal(Literal),
+    /// A graph that the op runs.
+    Body(Body),
 }
 
 /// Attributes in the order of the text form.
@@ -157,6 +164,22 @@ pub trait OpDef: fmt::Debug {
         types: &[Type],
         dims: &dyn Fn(&str) -> Option<i64>,
     ) -> Result<Vec<Value>, EvalError>;
+
+    /// As [`OpDef::eval`]; an op with bodies lets `watch` look at every node of them as they run.
+    fn eval_watched(
+        &self,
+        operands: &[&Value],
+        types: &[Type],
+        dims: &dyn Fn(&str) -> Option<i64>,
+        _watch: &mut Watch<'_>,
+    ) -> Result<Vec<Value>, EvalError> {
+        self.eval(operands, types, dims)
+    }
+
+    /// The graphs that the op runs, several times or only sometimes.
+    fn bodies(&self) -> Vec<&Body> {
+        vec![]
+    }
 
     /// Reverse mode: from the gradients of the results (`None` where it is zero) those of the operands.
     ///
@@ -315,6 +338,24 @@ registry! {
     softmax::Softmax,
     log_sum_exp::LogSumExp,
     linear_log_sum_exp::LinearLogSumExp,
+    scan::Scan,
+    cond::Cond,
+    while_loop::While,
+}
+
+impl Op {
+    /// The same op with other bodies, as many as it has; `None` where it has none.
+    pub(crate) fn with_bodies(&self, bodies: Vec<Body>) -> Option<Op> {
+        let mut bodies = bodies.into_iter();
+        Some(match self {
+            Op::Scan(s) => scan::Scan { body: bodies.next()?, ..s.clone() }.into(),
+            Op::Cond(_) => cond::Cond { then: bodies.next()?, otherwise: bodies.next()? }.into(),
+            Op::While(w) => {
+                while_loop::While { test: bodies.next()?, body: bodies.next()?, ..w.clone() }.into()
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// Axes of a tensor.

@@ -1,5 +1,6 @@
 //! The pipeline from a graph to a program, as a table.
 
+mod bodies;
 mod canonical;
 mod stages;
 
@@ -70,6 +71,12 @@ pub const PASSES: &[Pass] = &[
         run: |g, _| rewrite::simplify(g),
     },
     Pass {
+        name: "tighten",
+        doc: "writes constants in bodies, computes once what no step changes, leaves out what nothing needs",
+        optional: true,
+        run: |g, _| bodies::tighten(g),
+    },
+    Pass {
         name: "inline",
         doc: "replaces composite ops that the library has no kernel for by their bodies",
         optional: false,
@@ -94,6 +101,12 @@ pub const PASSES: &[Pass] = &[
         run: |g, _| canonical::orient(g),
     },
     Pass {
+        name: "tighten",
+        doc: "the same again, for what the passes have written in bodies",
+        optional: true,
+        run: |g, _| bodies::tighten(g),
+    },
+    Pass {
         name: "settle",
         doc: "writes parts of row-sparse values and pads of what may be empty without either",
         optional: false,
@@ -111,8 +124,9 @@ pub const PASSES: &[Pass] = &[
 ];
 
 impl Pass {
-    /// Runs the pass.
+    /// Runs the pass, on bodies first.
     pub fn run(&self, graph: &mut Graph, options: &Options) -> Result<(), Diag> {
+        graph.each_body(&mut |body| (self.run)(body, options))?;
         (self.run)(graph, options)
     }
 }
@@ -130,10 +144,15 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
-    if options.checked {
+    divide(graph, options.fuse, options.checked)
+}
+
+/// The regions of a graph or a body.
+pub(crate) fn divide(graph: &Graph, together: bool, checked: bool) -> Fusion {
+    if checked {
         return fuse(graph, false, &plan::read_by_checks(graph));
     }
-    fuse(graph, options.fuse, &FxHashSet::default())
+    fuse(graph, together, &FxHashSet::default())
 }
 
 /// A graph as a program.
@@ -167,6 +186,7 @@ pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowe
         target: options.target,
         library: options.library,
         schedules: options.schedules,
+        fuse: options.fuse,
         checked: options.checked,
     };
     let (mut program, origin) = plan::build(&optimised, fusion.regions.clone(), &how)?;

@@ -1,7 +1,7 @@
 //! Which integer inputs are positions, and how large they may be.
 
 use crate::dim::{Dim, Proof};
-use crate::graph::{Graph, NodeId, Operand};
+use crate::graph::{Graph, InputKind, NodeId, Operand};
 use crate::ops::{Op, segment_ids};
 use crate::plan::CsrPart;
 use rustc_hash::FxHashMap;
@@ -54,7 +54,8 @@ pub(crate) fn ids_of(graph: &Graph, n: NodeId) -> Vec<(usize, Dim)> {
 fn inputs_behind(graph: &Graph, ids: Operand) -> Option<Vec<NodeId>> {
     let node = graph.node(ids.node);
     match &node.op {
-        Op::Input(_) => Some(vec![ids.node]),
+        // What a body is given, whoever runs it, has been computed.
+        Op::Input(i) => (i.kind != InputKind::Arg).then(|| vec![ids.node]),
         Op::Concat(_) | Op::Reshape(_) | Op::Permute(_) | Op::Broadcast(_) => {
             let mut all = vec![];
             for o in &node.operands {

@@ -30,6 +30,26 @@ const LARGEST_ARENA: i64 = 1 << 42;
 /// # Errors
 /// An op that no kernel can be written for, a schedule that cannot be, a temporary beyond all measure.
 pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program, Provenance), Diag> {
+    let (program, from) = build_part(graph, regions, how, "", dims(graph))?;
+    let names = from.schedules.iter().chain(&from.bodies).map(|(name, _)| name.as_str());
+    let names: Vec<&str> = names.filter(|name| !from.ranges.iter().any(|range| range == name)).collect();
+    if let Some(unknown) = how.schedules.names().find(|n| !names.contains(n)) {
+        let near = nearest(unknown, names.iter().copied())
+            .map_or(String::new(), |n| format!("; did you mean `{n}`?"));
+        let message = format!("a schedule is given for `{unknown}`, which is no kernel of the program{near}");
+        return Err(Diag::new(message, Span::none(), "in the schedules"));
+    }
+    Ok((program, from))
+}
+
+/// The program of a graph or a body; names of kernels begin with `prefix`.
+pub(super) fn build_part<'a>(
+    graph: &'a Graph,
+    regions: Vec<Region>,
+    how: &How<'_>,
+    prefix: &'a str,
+    dims: Vec<std::sync::Arc<crate::dim::Symbol>>,
+) -> Result<(Program, Provenance), Diag> {
     let InPlace { regions, shared, copied } = in_place::decide(graph, regions);
     let mut in_place: Vec<(Operand, Operand)> = shared.iter().map(|(new, home)| (*new, *home)).collect();
     in_place.sort_unstable();
@@ -38,7 +58,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
         graph,
         program: Program {
             name: graph.name.clone(),
-            dims: dims(graph),
+            dims,
             inputs: inputs(graph),
             tables: tables(graph),
             checked: how.checked,
@@ -46,6 +66,9 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
         },
         buffer_of: FxHashMap::default(),
         output_of: FxHashMap::default(),
+        prefix,
+        within: vec![],
+        parts: vec![],
     };
     for (name, o) in &graph.outputs {
         let t = tensor(graph, *o, &format!("output `{name}`"))?;
@@ -54,7 +77,14 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
     }
     let stored: FxHashSet<Operand> = regions.iter().flat_map(|r| r.outputs.iter().copied()).collect();
     for (i, region) in regions.iter().enumerate() {
-        let name = kernel_name(graph, region, i);
+        let name = format!("{prefix}{}", kernel_name(graph, region, i));
+        if !graph.node(region.nodes[0]).op.def().bodies().is_empty() {
+            b.control(region.nodes[0], &name, how, &mut from)?;
+            from.launches.resize(b.program.launches.len(), Some(i));
+            from.schedules.push((name.clone(), schedule::copy()));
+            from.ranges.push(name);
+            continue;
+        }
         let (lowered, schedule) = lower(graph, region, &name, how, &stored, &shared).map_err(|e| {
             let span = graph.node(region.nodes[0]).span.clone();
             Diag::new(e.to_string(), span, "this op was being lowered")
@@ -67,7 +97,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
                 b.arena_buffer(format!("{name}_t{t}"), *dtype, [len.clone()].into_iter().collect())
             })
             .collect();
-        let work = RegionWork::of(graph, region, i);
+        let work = RegionWork::of(graph, region, b.next_group());
         let sizes: Vec<Dim> = lowered.temps.iter().map(|(d, len)| len * &d.size().into()).collect();
         let first = b.program.launches.len();
         for call in lowered.calls {
@@ -79,12 +109,6 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
             b.checks(region, first, &shared)?;
         }
         from.schedules.push((name, schedule));
-    }
-    if let Some(unknown) = how.schedules.names().find(|n| from.schedules.iter().all(|(name, _)| name != n)) {
-        let names = from.schedules.iter().map(|(name, _)| name.as_str());
-        let near = nearest(unknown, names).map_or(String::new(), |n| format!("; did you mean `{n}`?"));
-        let message = format!("a schedule is given for `{unknown}`, which is no kernel of the program{near}");
-        return Err(Diag::new(message, Span::none(), "in the schedules"));
     }
     b.copies(&shared)?;
     b.places()?;
@@ -100,23 +124,29 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
     Ok((b.program, from))
 }
 
-struct Builder<'a> {
-    graph: &'a Graph,
-    program: Program,
+pub(super) struct Builder<'a> {
+    pub graph: &'a Graph,
+    pub program: Program,
     buffer_of: FxHashMap<Arg, usize>,
     output_of: FxHashMap<Operand, usize>,
+    /// What names of kernels begin with.
+    prefix: &'a str,
+    /// The arenas of bodies: how large, and the launches between which they are in use.
+    pub parts: Vec<Tenant>,
+    /// Buffers within them: which, in which of them, and where.
+    pub within: Vec<(usize, usize, usize)>,
 }
 
 /// The place of a buffer that has none yet.
 const NOWHERE: Place = Place::Arena { offset: usize::MAX };
 
 impl Builder<'_> {
-    fn arena_buffer(&mut self, name: String, dtype: DType, shape: Shape) -> usize {
+    pub fn arena_buffer(&mut self, name: String, dtype: DType, shape: Shape) -> usize {
         self.program.buffers.push(BufferDecl { name, dtype, shape, place: NOWHERE });
         self.program.buffers.len() - 1
     }
 
-    fn buffer(&mut self, arg: Arg) -> Result<usize, Diag> {
+    pub fn buffer(&mut self, arg: Arg) -> Result<usize, Diag> {
         if let Some(at) = self.buffer_of.get(&arg) {
             return Ok(*at);
         }
@@ -231,7 +261,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn push(
+    pub fn push(
         &mut self,
         kernel: Kernel,
         schedule: Schedule,
@@ -317,15 +347,20 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn copy(&mut self, from: usize, to: usize, value: Operand) -> Result<(), Diag> {
+    pub fn copy(&mut self, from: usize, to: usize, value: Operand) -> Result<(), Diag> {
         let d = self.program.buffers[from].clone();
         let launches = self.program.launches.len();
-        let name = format!("copy{launches}");
+        let name = format!("{}copy{launches}", self.prefix);
         let kernel = copy_kernel(&name, d.dtype, &product(&d.shape));
         let bytes = &product(&d.shape) * &d.dtype.size().into();
-        let group = self.program.origins.last().map_or(0, |o| o.group + 1);
+        let group = self.next_group();
         let span = self.graph.node(value.node).span.clone();
         self.push(kernel, schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
+    }
+
+    /// The number of the next group of launches.
+    pub fn next_group(&self) -> usize {
+        self.program.origins.last().map_or(0, |o| o.group + 1)
     }
 
     /// Gives temporaries their place in the arena.
@@ -333,13 +368,13 @@ impl Builder<'_> {
         let p = &mut self.program;
         let mut tenants: Vec<Tenant> = vec![];
         let mut who = vec![];
+        let lives = p.lives();
+        let inside: FxHashSet<usize> = self.within.iter().map(|(buffer, ..)| *buffer).collect();
         for (i, b) in p.buffers.iter().enumerate() {
-            if b.place != NOWHERE {
+            if b.place != NOWHERE || inside.contains(&i) {
                 continue;
             }
-            let uses =
-                || p.launches.iter().enumerate().filter(|(_, l)| l.buffers.contains(&i)).map(|(n, _)| n);
-            let (Some(from), Some(to)) = (uses().min(), uses().max()) else { continue };
+            let Some((from, to)) = lives[i] else { continue };
             let bytes = product(&b.shape).upper().saturating_mul(b.dtype.size() as i64);
             if bytes > LARGEST_ARENA {
                 let message = format!(
@@ -354,9 +389,14 @@ impl Builder<'_> {
             tenants.push(Tenant { bytes: usize::try_from(bytes).unwrap_or(0), from, to });
             who.push(i);
         }
+        tenants.extend(&self.parts);
         let (offsets, size) = place(&tenants);
-        for (i, offset) in who.into_iter().zip(offsets) {
-            p.buffers[i].place = Place::Arena { offset };
+        let (own, parts) = offsets.split_at(who.len());
+        for (i, offset) in who.into_iter().zip(own) {
+            p.buffers[i].place = Place::Arena { offset: *offset };
+        }
+        for (i, part, offset) in &self.within {
+            p.buffers[*i].place = Place::Arena { offset: parts[*part] + offset };
         }
         // Buffers that no launch names: none is made, but a place is always valid.
         for b in &mut p.buffers {

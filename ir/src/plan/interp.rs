@@ -5,7 +5,7 @@
 //! memory and elements that no launch has written are found here and nowhere else; positions are checked by
 //! the [nest interpreter](crate::nest::interp).
 
-use super::{BufferDecl, CsrPart, Place, Program};
+use super::{BufferDecl, ControlKind, CsrPart, Place, Program, Runner, walk};
 use crate::array::{Array, CsrArray, Value};
 use crate::dim::Dim;
 use crate::dtype::DType;
@@ -53,6 +53,14 @@ pub enum PlanError {
         /// What is wrong.
         error: NestError,
     },
+    /// A truth value that decides about launches and is not there.
+    #[error("the condition `{buffer}`: {what}")]
+    Condition {
+        /// Its buffer.
+        buffer: String,
+        /// What is wrong.
+        what: String,
+    },
     /// An output that is not whole when the last launch is done.
     #[error("output `{output}`: element {at} is never written")]
     Unwritten {
@@ -89,10 +97,9 @@ pub fn run(program: &Program, inputs: &dyn Fn(&str) -> Option<Value>) -> Result<
         }
     }
     let outputs = program.outputs.iter().map(|o| Part::empty(o.dtype, &sizes(&o.shape, &dims))).collect();
-    let mut memory = Memory { program, dims: &dims, inputs: given, outputs, arena: BTreeMap::new() };
-    for launch in 0..program.launches.len() {
-        memory.launch(launch)?;
-    }
+    let turns = vec![0; program.controls.len()];
+    let mut memory = Memory { program, dims: &dims, inputs: given, outputs, arena: BTreeMap::new(), turns };
+    walk(&program.controls, program.launches.len(), &mut memory)?;
     let Memory { inputs: kept, outputs, .. } = memory;
     let mut results = vec![];
     for (decl, part) in program.outputs.iter().zip(outputs) {
@@ -140,10 +147,43 @@ struct Memory<'p> {
     outputs: Vec<Part>,
     /// What each buffer in the arena holds: an element is lost when another is written over it.
     arena: BTreeMap<usize, Part>,
+    /// The present turn of each loop.
+    turns: Vec<usize>,
+}
+
+impl Runner for Memory<'_> {
+    type Error = PlanError;
+
+    fn launch(&mut self, launch: usize) -> Result<(), PlanError> {
+        self.run(launch)
+    }
+
+    fn turn(&mut self, control: usize, turn: usize) -> Result<(), PlanError> {
+        self.turns[control] = turn;
+        Ok(())
+    }
+
+    fn turns(&mut self, control: usize) -> usize {
+        let trips = match &self.program.controls[control].kind {
+            ControlKind::Loop { trips } | ControlKind::While { limit: trips, .. } => trips,
+            ControlKind::Branch { .. } => return 1,
+        };
+        size(trips, self.dims).and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+    }
+
+    fn holds(&mut self, buffer: usize) -> Result<bool, PlanError> {
+        let wrong =
+            |what: String| PlanError::Condition { buffer: self.program.buffers[buffer].name.clone(), what };
+        let (array, written) = self.take(buffer).map_err(wrong)?;
+        if array.is_empty() || written.is_some_and(|w| !w[0]) {
+            return Err(wrong("it has not been written".to_owned()));
+        }
+        Ok(array.get(0).as_i64() != 0)
+    }
 }
 
 impl Memory<'_> {
-    fn launch(&mut self, at: usize) -> Result<(), PlanError> {
+    fn run(&mut self, at: usize) -> Result<(), PlanError> {
         let program = self.program;
         let launch = &program.launches[at];
         let kernel = &program.kernels[launch.kernel];
@@ -181,10 +221,12 @@ impl Memory<'_> {
         let decl = |at: usize| &self.program.buffers[at];
         for (i, a) in buffers.iter().enumerate().filter(|(i, _)| params[*i].space != Space::In) {
             for (j, b) in buffers.iter().enumerate().filter(|(j, _)| *j != i) {
-                let (x, y) = (decl(*a), decl(*b));
-                let shared = match (&x.place, &y.place) {
+                let x = decl(*a);
+                // Of a buffer that is used in part, all of it counts.
+                let (p, q) = (decl(self.program.whole(*a)), decl(self.program.whole(*b)));
+                let shared = match (&p.place, &q.place) {
                     (Place::Arena { .. }, Place::Arena { .. }) => {
-                        let (p, q) = (self.range(x)?, self.range(y)?);
+                        let (p, q) = (self.range(p)?, self.range(q)?);
                         p.start < q.end && q.start < p.end
                     }
                     (p, q) => p == q,
@@ -213,6 +255,19 @@ impl Memory<'_> {
         }
     }
 
+    /// The elements that a buffer is, at the present turn, of one of `len` elements.
+    fn elements(&self, at: usize, len: usize) -> Result<std::ops::Range<usize>, String> {
+        let decl = &self.program.buffers[at];
+        let Place::Step { control, reverse, .. } = decl.place else { return Ok(0..len) };
+        let own = sizes(&decl.shape, self.dims).iter().product::<usize>();
+        let turn = *self.turns.get(control).ok_or_else(|| format!("`{}` is of no loop", decl.name))?;
+        let before = if reverse { len.checked_sub((turn + 1) * own) } else { Some(turn * own) };
+        match before {
+            Some(start) if start + own <= len => Ok(start..start + own),
+            _ => Err(format!("`{}` lies beyond the {len} elements that it is a part of", decl.name)),
+        }
+    }
+
     /// A copy of a buffer, and which of its elements hold something of this buffer.
     fn take(&self, at: usize) -> Result<(Array, Written), String> {
         let decl = &self.program.buffers[at];
@@ -237,6 +292,15 @@ impl Memory<'_> {
                     }
                 };
                 (part.array.clone(), Some(part.written.clone()))
+            }
+            Place::Step { of, .. } => {
+                let (whole, written) = self.take(of)?;
+                let elements = self.elements(at, whole.len())?;
+                let size = decl.dtype.size();
+                let mut array = Array::zeros(decl.dtype, &sizes(&decl.shape, self.dims));
+                let bytes = elements.start * size..elements.end * size;
+                array.as_bytes_mut().copy_from_slice(&whole.as_bytes()[bytes]);
+                (array, written.map(|w| w[elements].to_vec()))
             }
         };
         if array.dtype() != decl.dtype {
@@ -268,6 +332,17 @@ impl Memory<'_> {
                     part.lose(&self.program.buffers[*other], range.start, size, &written);
                 }
                 self.arena.insert(at, Part { array, written });
+            }
+            Place::Step { of, .. } => {
+                let (mut whole, mut all) = self.take(of)?;
+                let elements = self.elements(at, whole.len())?;
+                let size = decl.dtype.size();
+                whole.as_bytes_mut()[elements.start * size..elements.end * size]
+                    .copy_from_slice(array.as_bytes());
+                if let (Some(all), Some(written)) = (&mut all, written) {
+                    all[elements].copy_from_slice(&written);
+                }
+                self.put(of, whole, all)?;
             }
         }
         Ok(())

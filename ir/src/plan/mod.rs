@@ -1,8 +1,10 @@
 //! The plan: buffers with places, and kernel launches in order. What a backend runs and a file can hold.
 
+mod bodies;
 pub mod bounds;
 mod build;
 mod check;
+mod control;
 mod in_place;
 pub mod interp;
 pub mod memory;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 pub use build::build;
 pub(crate) use check::read_by_checks;
 pub use check::{Check, CheckKind, Hazard, hazards, means_infinity, operands_of};
+pub use control::{Control, ControlKind, Runner, walk};
 pub use origin::{OpAt, Origin};
 
 /// A program ready to be compiled for a target.
@@ -41,6 +44,9 @@ pub struct Program {
     pub kernels: Vec<Kernel>,
     /// The launches, in order.
     pub launches: Vec<Launch>,
+    /// Ranges of launches that run several times or only sometimes, by their first launch; one within another comes
+    /// after it.
+    pub controls: Vec<Control>,
     /// Bytes of the arena that temporaries share, for the greatest values of the dims.
     pub arena_bytes: usize,
     /// What was decided for each of the kernels; empty for a program that was written by hand.
@@ -71,6 +77,10 @@ pub struct Provenance {
     pub copied: Vec<(String, &'static str)>,
     /// The schedule of each region, by the name of its first kernel.
     pub schedules: Vec<(String, Schedule)>,
+    /// The names of regions that are ops with bodies: there is nothing to decide about them.
+    pub ranges: Vec<String>,
+    /// The schedules of the regions of bodies, by name.
+    pub bodies: Vec<(String, Schedule)>,
 }
 
 /// A table that is read, or written, by computed row numbers.
@@ -142,6 +152,16 @@ pub enum Place {
     Arena {
         /// First byte.
         offset: usize,
+    },
+    /// Another buffer, at the present turn of a loop: as many elements from turn times their number on, or from the end
+    /// of it backwards.
+    Step {
+        /// Position in `buffers`.
+        of: usize,
+        /// Position in `controls` of the loop.
+        control: usize,
+        /// Whether the first turn has the last position.
+        reverse: bool,
     },
 }
 

@@ -1,7 +1,7 @@
 //! Programs as text for people: what is where, how large, and what is launched in which order. The kernels'
 //! own text is that of [`nest`](crate::nest). It is not read back.
 
-use super::{BufferDecl, Place, Program};
+use super::{BufferDecl, ControlKind, Place, Program};
 use crate::graph::InputKind;
 use crate::text::name_text;
 use crate::types::{Type, product, shape_text};
@@ -31,6 +31,7 @@ fn kind(program: &Program, b: &BufferDecl) -> &'static str {
         },
         Place::Output(_) => "outputs",
         Place::Arena { .. } => "temporaries",
+        Place::Step { .. } => "parts of others",
     }
 }
 
@@ -60,6 +61,20 @@ impl fmt::Display for Program {
             format!("{kernel}({}){dims}", buffers.join(", "))
         };
         numbered(f, "launches", self.launches.iter().map(launch))?;
+        let range = |c: &super::Control| {
+            let name = |b: &usize| self.buffers.get(*b).map_or("?".to_owned(), |b| name_text(&b.name));
+            let when = match &c.kind {
+                ControlKind::Loop { trips } => format!("{trips} times"),
+                ControlKind::While { limit, body, going } => {
+                    format!("while {} after {body}, at most {limit} times", name(going))
+                }
+                ControlKind::Branch { on, otherwise } => {
+                    format!("from {otherwise} on unless {}, else before", name(on))
+                }
+            };
+            format!("{}..{} of {}: {when}", c.first, c.end, c.at.op)
+        };
+        numbered(f, "ranges", self.controls.iter().map(range))?;
         let mut totals = vec![];
         for k in ["parameters", "state", "data", "outputs", "temporaries"] {
             let of_kind: Vec<&BufferDecl> = self.buffers.iter().filter(|b| kind(self, b) == k).collect();
@@ -88,6 +103,11 @@ impl Program {
                 format!("output {name}")
             }
             Place::Arena { offset } => format!("arena at {offset}"),
+            Place::Step { of, control, reverse } => {
+                let of = self.buffers.get(*of).map_or("?".to_owned(), |b| name_text(&b.name));
+                let back = if *reverse { " from the end" } else { "" };
+                format!("{of} at the turn of range {control}{back}")
+            }
         };
         let size = size_text(bytes(b));
         format!("{}: {}{}, {size}, {place}", name_text(&b.name), b.dtype, shape_text(&b.shape))

@@ -102,6 +102,10 @@ pub fn simplify(graph: &mut Graph) -> Result<(), Diag> {
 /// inputs, so that the backward pass, too, works on the gathered rows only.
 pub fn forward(graph: &mut Graph) -> Result<(), Diag> {
     let rules: Vec<&Rule> = all().collect();
+    graph.each_body(&mut |body| {
+        run(body, &rules);
+        Ok(())
+    })?;
     run(graph, &rules);
     Ok(())
 }

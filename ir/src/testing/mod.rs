@@ -5,6 +5,7 @@
 //! * [`pattern`], [`symmetric_pattern`]: sparse patterns with empty rows and hubs.
 //! * [`graphs`]: whole small graphs over all ops with values for their inputs, whose results are finite and
 //!   do not hang on a rounding error; [`RandomGraph::with_gradients`] adds reverse mode.
+//! * [`controls`]: small graphs with loops and branches.
 //! * [`random_schedules`]: other decisions about kernels than the usual ones.
 //! * [`compare`]: results against expected ones, with a [`Tolerance`].
 //! * [`in_f64`]: the same graph in f64, for the error that a format itself costs.
@@ -14,6 +15,7 @@
 
 mod builder;
 mod compare;
+mod control;
 mod graphs;
 mod schedules;
 mod sparse;
@@ -22,6 +24,7 @@ mod values;
 mod widen;
 
 pub use compare::{Mismatch, Nan, Tolerance, compare, compare_all};
+pub use control::controls;
 pub use graphs::{Options, RandomGraph, graphs};
 pub use schedules::random_schedules;
 pub use sparse::{pattern, random_pattern, symmetric_pattern};

@@ -2,7 +2,7 @@
 
 use crate::array::{Array, Value};
 use crate::dtype::{DType, Literal};
-use crate::graph::{Graph, Operand};
+use crate::graph::{Body, Graph, Operand};
 use crate::ops::Op;
 use crate::types::Type;
 use rustc_hash::FxHashMap;
@@ -23,7 +23,12 @@ pub fn in_f64(graph: &Graph) -> Graph {
             Op::Windows(w) => w.value = wide_literal(w.value),
             Op::Pad(p) => p.value = wide_literal(p.value),
             Op::Cast(c) if c.to == DType::F32 => c.to = DType::F64,
-            _ => {}
+            other => {
+                let bodies = other.def().bodies().into_iter().map(|b| Body::new(in_f64(b.graph())));
+                if let Some(wide) = other.with_bodies(bodies.collect()) {
+                    *other = wide;
+                }
+            }
         }
         let mut operands: Vec<Operand> = n.operands.iter().map(|o| same[o]).collect();
         let narrow = matches!(op, Op::ScoreTopK(_));

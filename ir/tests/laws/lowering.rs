@@ -65,6 +65,7 @@ fn run(
                     let place = place.ok_or_else(|| format!("{} lies beyond the arena", buffer.name))?;
                     array.as_bytes_mut().copy_from_slice(place);
                 }
+                Place::Step { .. } => return Err(format!("launch {l} is in a loop")),
             }
             params.push(array);
         }
@@ -89,6 +90,7 @@ fn run(
                     let bytes = array.as_bytes();
                     arena[*offset..offset + bytes.len()].copy_from_slice(bytes);
                 }
+                Place::Step { .. } => return Err(format!("launch {l} is in a loop")),
             }
         }
     }

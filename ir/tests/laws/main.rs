@@ -2,6 +2,7 @@
 //! bodies agree with their ops.
 
 mod compose;
+mod control;
 mod data;
 mod difference;
 mod draws;

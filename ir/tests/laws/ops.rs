@@ -74,7 +74,7 @@ struct Case {
 }
 
 /// Numbers on both sides of 0, no two of them equal.
-fn numbers(shape: &[usize], seed: u32) -> Value {
+pub fn numbers(shape: &[usize], seed: u32) -> Value {
     let mut s = Stream::new(11, seed, 0);
     let all: Vec<f64> = (0..shape.iter().product()).map(|_| s.normal()).collect();
     Value::Tensor(Array::from_f64(DType::F64, shape, &all))
@@ -171,6 +171,7 @@ fn cases() -> Vec<Case> {
         case(Elementwise { op }.into(), operands);
     }
     case(Fill { value: Literal::float(DType::F64, 1.5), shape: dims(&[2, 3]) }.into(), vec![]);
+    crate::control::cases(&mut case);
     case(Size { dim: 6.into() }.into(), vec![]);
     for (axis, dtype) in [(0, DType::I32), (1, DType::F64), (1, DType::U8)] {
         case(Iota { shape: dims(&[2, 300]), axis, dtype }.into(), vec![]);
@@ -529,11 +530,14 @@ fn number(op: &Op) -> usize {
         Op::Svd(_) => 49,
         Op::Eigh(_) => 50,
         Op::Pinv(_) => 51,
+        Op::Scan(_) => 52,
+        Op::Cond(_) => 53,
+        Op::While(_) => 54,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 52;
+pub const OPS: usize = 55;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

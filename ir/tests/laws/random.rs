@@ -8,7 +8,7 @@ use latentc_ir::graph::verify::verify;
 use latentc_ir::graph::{Graph, Operand};
 use latentc_ir::interp::Evaluation;
 use latentc_ir::philox::Stream;
-use latentc_ir::testing::{Options, RandomGraph, Tolerance, compare_all, graphs};
+use latentc_ir::testing::{Options, RandomGraph, Tolerance, compare_all, controls, graphs};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -162,6 +162,10 @@ fn every_op_occurs() {
     let mut seen = [false; OPS];
     for _ in 0..500 {
         let graph = graphs(Options::default()).new_tree(&mut runner).expect("a graph").current();
+        mark(&graph.graph, &mut seen);
+    }
+    for _ in 0..50 {
+        let graph = controls(DType::F32, 2).new_tree(&mut runner).expect("a graph").current();
         mark(&graph.graph, &mut seen);
     }
     assert_eq!(seen, [true; OPS]);

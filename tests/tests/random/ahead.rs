@@ -6,7 +6,7 @@ use latentc_ir::testing::{Options, RandomGraph, graphs};
 use latentc_tests::aot::Loaded;
 use proptest::prelude::*;
 
-fn check(graph: &RandomGraph) -> Result<(), TestCaseError> {
+pub fn check(graph: &RandomGraph) -> Result<(), TestCaseError> {
     let loaded = Loaded::new(&graph.graph, "native").map_err(fail)?;
     let mut all = vec![RandomGraph { graph: graph.graph.clone(), inputs: graph.inputs.clone() }];
     all.extend(of_other_sizes(&graph.graph, 7));

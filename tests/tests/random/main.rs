@@ -3,6 +3,7 @@
 //! * [`ahead`]: the same as objects, built ahead of time.
 //! * [`anything`]: small graphs over all ops, at the sizes where code breaks.
 //! * [`checked`]: the same graphs, looked at as they run.
+//! * [`control`]: loops and branches.
 //! * [`layers`]: what recommenders are made of, rows of many widths: products, sparse sums, norms, gathers,
 //!   sums over rows, forward and backward, with optimizers.
 //! * [`schedules`]: the same by other decisions about kernels than the usual ones.
@@ -16,6 +17,7 @@
 mod ahead;
 mod anything;
 mod checked;
+mod control;
 mod harness;
 mod layers;
 mod regressions;

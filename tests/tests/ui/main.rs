@@ -1,6 +1,7 @@
 //! What a user reads when a program is wrong: one file a mistake, its rendering as a snapshot.
 
 mod broadcast;
+mod control;
 mod dims;
 mod everything;
 mod foreign;
@@ -64,6 +65,11 @@ ui! {
     state_updated_badly: state::updates;
     every_mistake_at_once: everything::build;
     nothing_to_give: everything::empty;
+    carries_of_another_type: control::carries;
+    steps_and_positions: control::steps;
+    value_of_one_step: control::escaped;
+    branches_that_differ: control::branches;
+    mistake_within_a_body: control::within;
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub(super) struct Cx {
     pub used: BTreeSet<String>,
     /// Results of nodes that have been computed.
     pub(super) folded: HashMap<latentc_ir::graph::NodeId, Vec<Value>>,
+    /// What stands for what steps of loops are given, while their graphs are written.
+    pub stand_ins: Vec<latentc_ir::graph::NodeId>,
     /// Where nodes come from.
     pub span: Span,
 }
@@ -56,6 +58,7 @@ impl Cx {
             known: HashMap::new(),
             used: BTreeSet::new(),
             folded: HashMap::new(),
+            stand_ins: vec![],
             span: Span::none(),
         }
     }

@@ -74,6 +74,9 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
     };
     match im.whole(graph) {
         Ok(outputs) if im.list.is_empty() => {
+            // What stood for the steps of loops stands in their bodies now.
+            let stand_ins = std::mem::take(&mut im.cx.stand_ins);
+            im.cx.graph.discard(&stand_ins);
             im.cx.graph.remove_dead();
             let Importer { cx, inputs, .. } = im;
             let store = cx.params.into_iter().filter(|(name, _)| cx.graph.input(name).is_some()).collect();
@@ -90,7 +93,34 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
     }
 }
 
+/// How far an importer is, beside its graph.
+pub(super) struct Mark {
+    /// What has been found not to be supported.
+    pub noted: usize,
+    stand_ins: usize,
+    place: String,
+    span: Span,
+}
+
 impl<'m> Importer<'m> {
+    /// How far it is.
+    pub fn mark(&self) -> Mark {
+        Mark {
+            noted: self.list.len(),
+            stand_ins: self.stand_ins.len(),
+            place: self.place.clone(),
+            span: self.span.clone(),
+        }
+    }
+
+    /// Goes back to where it was.
+    pub fn back_to(&mut self, mark: Mark) {
+        self.list.truncate(mark.noted);
+        self.stand_ins.truncate(mark.stand_ins);
+        self.place = mark.place;
+        self.span = mark.span;
+    }
+
     fn error(&mut self, fault: Fault) -> ImportError {
         let (file, place) = (self.model.file.clone(), self.place.clone());
         match fault {

@@ -12,10 +12,11 @@
 //!
 //! What decides shapes must be known when a model is imported: the shape operand of `Reshape`, the repeats of
 //! `Tile`, the trip count of a `Loop`. Where such a value comes from an input, [`Given::values`] has it, and the
-//! program is one for these values; [`Imported::specialised`] names the inputs concerned. Loops are unrolled,
-//! branches are chosen, and sequences and optional values are taken apart, so nothing of them is left in the
-//! program.
+//! program is one for these values; [`Imported::specialised`] names the inputs concerned. Loops, branches and recurrent
+//! layers become ops with bodies where their steps have the same types; others are unrolled and chosen. Sequences and
+//! optional values are taken apart, so nothing of them is left in the program.
 
+mod body;
 mod cx;
 mod elem;
 mod error;

@@ -1,11 +1,15 @@
-//! Branches that are chosen and loops that are unrolled when a model is imported.
+//! Branches and loops: ops with bodies where they can be, else chosen and unrolled when a model is imported.
 
+use crate::import::onnx::body::{Loop, tensors};
 use crate::import::onnx::cx::R;
 use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, T, Val};
 use crate::import::onnx::registry::rows;
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
+use latentc_ir::ops::Axes;
+use latentc_ir::ops::reverse::Reverse;
+use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::Shape;
 
 rows! {
@@ -14,11 +18,19 @@ rows! {
     "Scan" [8, 9, 11, 16, 19, 21, 23, 24, 25] scan;
 }
 
-/// Steps that a loop may have.
+/// Steps that a loop may have that is unrolled.
 const MOST_STEPS: i64 = 1 << 16;
+/// Steps that a loop may have.
+const MOST_TURNS: i64 = 1 << 24;
 
 fn branch(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let cond = n.x(0)?;
+    if im.is_given(cond) {
+        let branches = [n.graph("then_branch")?, n.graph("else_branch")?];
+        if let Some(results) = im.attempt(|im| im.choice(cond, branches)) {
+            return Ok(results);
+        }
+    }
     let taken = if im.known_bool(cond)? { "then_branch" } else { "else_branch" };
     im.inner(n.graph(taken)?, vec![])
 }
@@ -29,6 +41,12 @@ fn repeat(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         Some(m) => Some(im.known_int(m)?),
         None => None,
     };
+    if let Some(m) = trips.filter(|m| *m <= MOST_TURNS)
+        && let Some(results) =
+            im.attempt(|im| as_scan(im, n, m.max(0))).or_else(|| im.attempt(|im| as_while(im, n, m.max(0))))
+    {
+        return Ok(results);
+    }
     let mut going = match n.opt(1)? {
         Some(c) => im.known_bool(c)?,
         None => true,
@@ -68,6 +86,62 @@ fn repeat(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         out.push(v);
     }
     Ok(out)
+}
+
+/// What a loop carries, and the types of the file that it has.
+fn carried(n: &Node<'_>) -> R<Vec<T>> {
+    tensors(n.ins.get(2..).unwrap_or(&[]).iter().flatten().cloned().collect())
+}
+
+/// A loop of a known number of steps, all of which are done, as a scan.
+fn as_scan(im: &mut Importer<'_>, n: &Node<'_>, trips: i64) -> R<Vec<Val>> {
+    if let Some(c) = n.opt(1)?
+        && !im.known_bool(c)?
+    {
+        return Err("it has no step".into());
+    }
+    let (body, state) = (n.graph("body")?, carried(n)?);
+    let begin: Vec<_> = state.iter().map(|t| t.o).collect();
+    let numbers = im.iota(Dim::constant(trips), DType::I64)?;
+    let how = Loop { trips: Dim::constant(trips), reverse: false, begin: &begin, along: &[numbers] };
+    let mut elems = vec![];
+    let results = im.scan(&how, |im, carried, read| {
+        let yes = im.fill(Literal::int(DType::Bool, 1), Shape::new());
+        let mut ins = vec![im.t(read[0]), im.t(yes)];
+        ins.extend(carried.iter().zip(&state).map(|(o, t)| Val::Tensor(T { o: *o, elem: t.elem })));
+        let mut outs = tensors(im.inner(body, ins)?)?;
+        if outs.is_empty() || !im.known_bool(outs[0].o)? {
+            return Err("it may end before".into());
+        }
+        outs.remove(0);
+        elems = outs.iter().map(|t| t.elem).collect();
+        Ok(outs.iter().map(|t| t.o).collect())
+    })?;
+    Ok(results.into_iter().zip(elems).map(|(o, elem)| Val::Tensor(T { o, elem })).collect())
+}
+
+/// A loop that a truth value ends, with a known number of steps at most, as a `while`; it stacks nothing.
+fn as_while(im: &mut Importer<'_>, n: &Node<'_>, limit: i64) -> R<Vec<Val>> {
+    let (body, state) = (n.graph("body")?, carried(n)?);
+    let going = match n.opt(1)? {
+        Some(c) => im.reshape(c, Shape::new())?,
+        None => im.fill(Literal::int(DType::Bool, 1), Shape::new()),
+    };
+    let zero = im.fill(Literal::int(DType::I64, 0), Shape::new());
+    let begin: Vec<_> = std::iter::once(zero).chain(state.iter().map(|t| t.o)).collect();
+    let mut last = im.while_(limit, going, &begin, |im, going, carried| {
+        let mut ins = vec![im.t(carried[0]), im.t(going)];
+        ins.extend(carried[1..].iter().zip(&state).map(|(o, t)| Val::Tensor(T { o: *o, elem: t.elem })));
+        let outs = tensors(im.inner(body, ins)?)?;
+        if outs.len() != 1 + state.len() || outs[1..].iter().zip(&state).any(|(a, b)| a.elem != b.elem) {
+            return Err("it stacks what its steps give".into());
+        }
+        let next = im.with(ScalarOp::Add, carried[0], 1.0)?;
+        let going = im.reshape(outs[0].o, Shape::new())?;
+        Ok([going, next].into_iter().chain(outs[1..].iter().map(|t| t.o)).collect())
+    })?;
+    last.remove(0);
+    Ok(last.into_iter().zip(&state).map(|(o, t)| Val::Tensor(T { o, elem: t.elem })).collect())
 }
 
 /// What a loop without a step gives for what it would have stacked.
@@ -157,6 +231,9 @@ fn steps(im: &mut Importer<'_>, n: &Node<'_>, state: &[T], scanned: &[T], how: [
     let [reversed, axes, back, out_axes] = how;
     let axes: Vec<usize> =
         axes.iter().zip(scanned).map(|(a, t)| im.axis(*a, im.rank(t.o))).collect::<R<_>>()?;
+    if let Some(results) = im.attempt(|im| along(im, n, state, scanned, &axes, how)) {
+        return Ok(results);
+    }
     let length = im.size(scanned[0].o, axes[0])?;
     if length as i64 > MOST_STEPS {
         return Err(format!("it has {length} steps, more than {MOST_STEPS}").into());
@@ -192,6 +269,50 @@ fn steps(im: &mut Importer<'_>, n: &Node<'_>, state: &[T], scanned: &[T], how: [
             _ => 0,
         };
         out.push(stacked(im, stack, axis)?);
+    }
+    Ok(out)
+}
+
+/// The steps of a scan as one op. `axes` are those of what is scanned, counted from the front.
+fn along(
+    im: &mut Importer<'_>,
+    n: &Node<'_>,
+    state: &[T],
+    scanned: &[T],
+    axes: &[usize],
+    [reversed, _, back, out_axes]: [&[i64]; 4],
+) -> R<Vec<Val>> {
+    let body = n.graph("body")?;
+    let mut read = vec![];
+    for ((t, axis), reversed) in scanned.iter().zip(axes).zip(reversed) {
+        let mut front = vec![*axis];
+        front.extend((0..im.rank(t.o)).filter(|a| a != axis));
+        let x = im.permute(t.o, &front)?;
+        read.push(if *reversed != 0 { im.op(Reverse { axes: Axes::from_slice(&[0]) }, &[x])? } else { x });
+    }
+    let begin: Vec<_> = state.iter().map(|t| t.o).collect();
+    let how = Loop { trips: im.dim(read[0], 0)?, reverse: false, begin: &begin, along: &read };
+    let mut elems = vec![];
+    let results = im.scan(&how, |im, carried, read| {
+        let carried = carried.iter().zip(state).map(|(o, t)| Val::Tensor(T { o: *o, elem: t.elem }));
+        let read = read.iter().zip(scanned).map(|(o, t)| Val::Tensor(T { o: *o, elem: t.elem }));
+        let outs = tensors(im.inner(body, carried.chain(read).collect())?)?;
+        elems = outs.iter().map(|t| t.elem).collect();
+        Ok(outs.iter().map(|t| t.o).collect())
+    })?;
+    let mut out = vec![];
+    for (i, (o, elem)) in results.into_iter().zip(elems).enumerate() {
+        let o = match i.checked_sub(state.len()) {
+            None => o,
+            Some(y) => {
+                let o = if back[y] != 0 { im.op(Reverse { axes: Axes::from_slice(&[0]) }, &[o])? } else { o };
+                let at = im.axis(out_axes[y], im.rank(o))?;
+                let mut order: Vec<usize> = (1..im.rank(o)).collect();
+                order.insert(at, 0);
+                im.permute(o, &order)?
+            }
+        };
+        out.push(Val::Tensor(T { o, elem }));
     }
     Ok(out)
 }

@@ -1,8 +1,8 @@
-//! Recurrent layers, one step after the other.
+//! Recurrent layers: a scan over the steps of each direction.
 
 use super::activation::cell;
+use crate::import::onnx::body::Loop;
 use crate::import::onnx::cx::R;
-use crate::import::onnx::error::Fault;
 use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, Val};
 use crate::import::onnx::registry::rows;
@@ -21,7 +21,7 @@ rows! {
 /// A layer: operands as `[seq, batch, ..]`, attributes, and how many gates it has.
 struct Layer {
     x: Operand,
-    steps: usize,
+    steps: Dim,
     batch: Dim,
     hidden: usize,
     gates: usize,
@@ -72,7 +72,7 @@ impl Layer {
         }
         Ok(Layer {
             x,
-            steps: im.size(x, 0)?,
+            steps: im.dim(x, 0)?,
             batch: im.dim(x, 1)?,
             hidden,
             gates,
@@ -160,36 +160,30 @@ impl Layer {
         let (mut all, mut last): (Vec<Operand>, Vec<Vec<Operand>>) = (vec![], vec![vec![]; starts.len()]);
         for d in 0..self.directions {
             let one = self.one(im, n, d)?;
-            let mut states: Vec<Operand> =
-                starts.iter().map(|at| self.start(im, n, *at, d)).collect::<R<_>>()?;
-            let backwards = d == 1 || self.reverse_first;
-            let mut outs = vec![];
-            for i in 0..self.steps {
-                let t = if backwards { self.steps - 1 - i } else { i };
-                let x = im.at(self.x, 0, t)?;
-                let new = step(im, &one, x, &states)?;
+            let states: Vec<Operand> = starts.iter().map(|at| self.start(im, n, *at, d)).collect::<R<_>>()?;
+            let numbers = im.iota(self.steps.clone(), DType::I64)?;
+            let how = Loop {
+                trips: self.steps.clone(),
+                reverse: d == 1 || self.reverse_first,
+                begin: &states,
+                along: &[self.x, numbers],
+            };
+            let mut results = im.scan(&how, |im, states, read| {
+                let mut new = step(im, &one, read[0], states)?;
                 let mut shown = new[0];
                 if let Some(l) = lens {
-                    let at = im.like_int(l, t as i64);
-                    let inside = im.map(ScalarOp::Lt, &[at, l])?;
+                    let inside = im.bin(ScalarOp::Lt, read[1], l)?;
                     let zero = im.like(shown, 0.0);
                     shown = im.select(inside, shown, zero)?;
-                    for (s, new) in states.iter_mut().zip(new) {
-                        *s = im.select(inside, new, *s)?;
+                    for (new, old) in new.iter_mut().zip(states) {
+                        *new = im.select(inside, *new, *old)?;
                     }
-                } else {
-                    states = new;
                 }
-                outs.push(shown);
-            }
-            if backwards {
-                outs.reverse();
-            }
-            if outs.is_empty() {
-                return Err(Fault::Unsupported("a recurrent layer without a step".to_owned()));
-            }
-            all.push(im.stack(&outs, 0)?);
-            last.iter_mut().zip(states).for_each(|(l, s)| l.push(s));
+                new.push(shown);
+                Ok(new)
+            })?;
+            all.extend(results.pop());
+            last.iter_mut().zip(results).for_each(|(l, s)| l.push(s));
         }
         // [seq, directions, batch, hidden], or batch first.
         let y = im.stack(&all, 1)?;

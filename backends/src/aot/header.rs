@@ -134,6 +134,9 @@ fn program(t: &mut String, s: &Signature, weights: &Weights, levels: &[Level], u
         s.abi,
         unit.workspace_bytes(),
     );
+    for (dim, symbol) in &s.dims {
+        let _ = writeln!(t, "#define {upper}_DIMS_{}_MOST {}", dim.to_ascii_uppercase(), symbol.hi);
+    }
     for p in &s.pointers {
         // Those that vary are in the comments of their members.
         if let Some(len) = p.len.as_const() {

@@ -58,6 +58,9 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether it only makes the program faster.
     pub optional: bool,
+    /// Whether plans to be checked as they run go without it: a rule that would move what is looked at, or a net under
+    /// numbers that such a run refuses.
+    pub unchecked: bool,
     run: fn(&mut Graph) -> Result<(), Diag>,
 }
 
@@ -67,42 +70,56 @@ pub const PASSES: &[Pass] = &[
         name: "simplify",
         doc: "applies the rules of algebra, movement and sparse sums to a fixpoint",
         optional: true,
+        unchecked: true,
         run: rewrite::simplify,
     },
     Pass {
         name: "inline",
         doc: "replaces composite ops by their bodies",
         optional: false,
+        unchecked: false,
         run: canonical::inline,
     },
     Pass {
         name: "simplify",
         doc: "the same rules again, on what the bodies are made of",
         optional: true,
+        unchecked: true,
         run: rewrite::simplify,
     },
     Pass {
         name: "guard",
         doc: "keeps ids that the program computes within what kernels index by them",
         optional: false,
+        unchecked: true,
         run: canonical::guard,
+    },
+    Pass {
+        name: "cover",
+        doc: "gives what may be empty and is indexed a zero to read",
+        optional: false,
+        unchecked: true,
+        run: canonical::cover,
     },
     Pass {
         name: "orient",
         doc: "brings products and reductions into the forms that kernels are written for",
         optional: false,
+        unchecked: false,
         run: canonical::orient,
     },
     Pass {
         name: "settle",
         doc: "writes parts of row-sparse values and pads of what may be empty without either",
         optional: false,
+        unchecked: false,
         run: canonical::settle,
     },
     Pass {
         name: "clean",
         doc: "removes what no output and no update needs",
         optional: false,
+        unchecked: false,
         run: |g| {
             g.remove_dead();
             Ok(())
@@ -117,14 +134,23 @@ impl Pass {
     }
 }
 
+/// The passes that run with these options, in order.
+pub(crate) fn chosen(options: &Options) -> impl Iterator<Item = &'static Pass> + use<> {
+    let Options { rewrite, checked, .. } = *options;
+    PASSES.iter().filter(move |p| (rewrite || !p.optional) && !(checked && p.unchecked))
+}
+
 /// The graph as it is divided into regions.
 pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
-    for pass in PASSES {
-        if (options.rewrite && !options.checked) || !pass.optional {
-            pass.run(&mut graph)?;
-        }
-    }
+    chosen(options).try_for_each(|pass| pass.run(&mut graph))?;
+    Ok(graph)
+}
+
+/// A graph with bodies in place of its composite ops.
+pub fn inlined(graph: &Graph) -> Result<Graph, Diag> {
+    let mut graph = graph.clone();
+    canonical::inline(&mut graph)?;
     Ok(graph)
 }
 

@@ -12,7 +12,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::schedule;
 use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
-use crate::nest::{AxisKind, Kernel, Space, Split};
+use crate::nest::{AxisKind, Kernel, Space, Split, VarId};
 use crate::ops::Op;
 use crate::text::nearest;
 use crate::types::{Shape, Type, product};
@@ -46,6 +46,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
         },
         buffer_of: FxHashMap::default(),
         output_of: FxHashMap::default(),
+        scalar: vec![],
     };
     for (name, o) in &graph.outputs {
         let t = tensor(graph, *o, &format!("output `{name}`"))?;
@@ -96,7 +97,7 @@ pub fn build(graph: &Graph, regions: Vec<Region>, how: &How) -> Result<(Program,
             Arg::Temp(_) => None,
         };
     }
-    from.regions = regions;
+    (from.regions, from.scalar) = (regions, b.scalar);
     Ok((b.program, from))
 }
 
@@ -105,6 +106,8 @@ struct Builder<'a> {
     program: Program,
     buffer_of: FxHashMap<Arg, usize>,
     output_of: FxHashMap<Operand, usize>,
+    /// Of each kernel, why loops are no vectors.
+    scalar: Vec<Vec<(VarId, &'static str)>>,
 }
 
 /// The place of a buffer that has none yet.
@@ -173,7 +176,7 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, schedule, buffers, origin)
+        self.push(call.kernel, call.scalar, schedule, buffers, origin)
     }
 
     /// What a checked run looks at around the launches of a region, from `first` on.
@@ -234,6 +237,7 @@ impl Builder<'_> {
     fn push(
         &mut self,
         kernel: Kernel,
+        scalar: Vec<(VarId, &'static str)>,
         schedule: Schedule,
         buffers: Vec<usize>,
         origin: Origin,
@@ -253,6 +257,7 @@ impl Builder<'_> {
         let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
             self.program.kernels.push(kernel);
             self.program.schedules.push(schedule);
+            self.scalar.push(scalar);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
@@ -325,7 +330,7 @@ impl Builder<'_> {
         let bytes = &product(&d.shape) * &d.dtype.size().into();
         let group = self.program.origins.last().map_or(0, |o| o.group + 1);
         let span = self.graph.node(value.node).span.clone();
-        self.push(kernel, schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
+        self.push(kernel, vec![], schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
     }
 
     /// Gives temporaries their place in the arena.

@@ -15,7 +15,7 @@ use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{InputKind, Operand};
 use crate::lower::Schedule;
-use crate::nest::Kernel;
+use crate::nest::{Kernel, VarId};
 use crate::types::{Shape, Type};
 use std::sync::Arc;
 
@@ -71,6 +71,8 @@ pub struct Provenance {
     pub copied: Vec<(String, &'static str)>,
     /// The schedule of each region, by the name of its first kernel.
     pub schedules: Vec<(String, Schedule)>,
+    /// Of each kernel, the loops whose own work runs one value at a time, and why lowering decided so.
+    pub scalar: Vec<Vec<(VarId, &'static str)>>,
 }
 
 /// A table that is read, or written, by computed row numbers.

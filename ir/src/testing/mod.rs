@@ -7,6 +7,7 @@
 //!   do not hang on a rounding error; [`RandomGraph::with_gradients`] adds reverse mode.
 //! * [`random_schedules`]: other decisions about kernels than the usual ones.
 //! * [`compare`]: results against expected ones, with a [`Tolerance`].
+//! * [`unguarded`]: accesses of a checked plan at positions that nobody has looked at.
 //! * [`in_f64`]: the same graph in f64, for the error that a format itself costs.
 //!
 //! A property that holds for compiled code reads: for any graph of [`graphs`], its results compare equal to
@@ -15,6 +16,7 @@
 mod builder;
 mod compare;
 mod graphs;
+mod guarded;
 mod schedules;
 mod sparse;
 mod steps;
@@ -23,6 +25,7 @@ mod widen;
 
 pub use compare::{Mismatch, Nan, Tolerance, compare, compare_all};
 pub use graphs::{Options, RandomGraph, graphs};
+pub use guarded::unguarded;
 pub use schedules::random_schedules;
 pub use sparse::{pattern, random_pattern, symmetric_pattern};
 pub use values::{array, ids, random_array, random_ids, shape, size, wild};

@@ -12,6 +12,7 @@
 
 mod bits;
 mod c;
+mod ids;
 mod refusals;
 mod rust;
 mod targets;

@@ -41,7 +41,7 @@ fn lower(graph: &Graph, isa: &Isa, checked: bool, schedules: &Schedules) -> Resu
 impl Session {
     /// Plans a graph for this processor and compiles it.
     pub fn compile(graph: &Graph, options: &Options) -> Result<Session, CompileError> {
-        let isa = Isa::host()?;
+        let isa = Isa::of(options)?;
         if let Some(dir) = &options.dump {
             let (threads, checked) = (options.thread_count(), options.checked);
             dump(graph, Dumped { isa: &isa, schedules: &options.schedules, checked, threads }, dir)?;

@@ -14,6 +14,7 @@ use latentc_ir::graph::{Graph, InputKind, NodeId};
 use latentc_ir::interp;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::input::Input;
+use latentc_ir::passes;
 use latentc_ir::plan::bounds::bounds;
 use latentc_ir::plan::{Hazard, InputDecl, hazards, means_infinity, operands_of};
 
@@ -40,7 +41,8 @@ impl Interpreter {
         graph.inputs().iter().filter_map(decl).collect()
     }
 
-    /// Takes a graph whose outputs and updates are what a session can hold.
+    /// Takes a graph whose outputs and updates are what a session can hold. Where every op is looked at, those that
+    /// the bodies of composite ops are made of are, as in compiled programs.
     pub fn new(graph: &Graph, checked: bool) -> Result<Interpreter, CompileError> {
         let wrong = |what| CompileError::Plan { program: graph.name.clone(), what };
         for (name, value) in &graph.outputs {
@@ -56,7 +58,9 @@ impl Interpreter {
                 return Err(wrong(format!("`{name}` is updated with {ty}, which nothing kept is")));
             }
         }
-        Ok(Interpreter { graph: graph.clone(), checked, outputs: vec![] })
+        let inlined = || passes::inlined(graph).map_err(|diag| CompileError::Lower { diag: Box::new(diag) });
+        let graph = if checked { inlined()? } else { graph.clone() };
+        Ok(Interpreter { graph, checked, outputs: vec![] })
     }
 
     /// Names and element types of the outputs.

@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// What the caller may choose. None of it changes what a program gives, but for [`Options::ids`] where a run
-/// would be refused otherwise; a checked run is not fused, so its floats may round differently.
+/// would be refused otherwise; other levels and schedules add up in other orders, and a checked run is not fused, so
+/// floats may round differently.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Threads that run kernels, the caller's among them; 0 for one on each processor that the system lets
@@ -25,6 +26,10 @@ pub struct Options {
     /// What happens with row numbers outside of their table, by the name of the data input; [`Ids::Error`] for those
     /// that are not named.
     pub ids: BTreeMap<String, Ids>,
+    /// The instruction set to compile for, by name: `x86-64-v2`, `x86-64-v3`, `x86-64-v4`, `neon`; none for all that this
+    /// processor has. Lanes decide the order of sums, so a session of a level gives the bits of an object that was built
+    /// for it ahead of time, on every processor.
+    pub level: Option<String>,
     /// Decisions about kernels that replace the usual ones, by the kernel's name. They decide how fast a program is,
     /// and the order of its sums.
     pub schedules: Schedules,
@@ -49,14 +54,27 @@ pub enum Ids {
 }
 
 impl Ids {
-    /// The row that a number stands for among so many, at least one; `None` where it stands for none.
-    pub fn row(self, id: i64, rows: i64) -> Option<i64> {
-        match self {
-            _ if rows <= 0 => None,
-            Ids::Error => (0..rows).contains(&id).then_some(id),
-            Ids::Clamp => Some(id.clamp(0, rows - 1)),
-            Ids::Wrap => Some(id.rem_euclid(rows)),
-        }
+    /// The row that a number stands for among so many; `None` where it stands for none, as where there is no row.
+    pub fn row(self, id: i128, rows: i64) -> Option<i64> {
+        let count = i128::from(rows);
+        let row = match self {
+            _ if rows <= 0 => return None,
+            Ids::Error if !(0..count).contains(&id) => return None,
+            Ids::Error => id,
+            Ids::Clamp => id.clamp(0, count - 1),
+            Ids::Wrap => id.rem_euclid(count),
+        };
+        i64::try_from(row).ok()
+    }
+}
+
+impl std::str::FromStr for Ids {
+    type Err = String;
+
+    fn from_str(s: &str) -> Result<Ids, String> {
+        let all = [Ids::Error, Ids::Clamp, Ids::Wrap];
+        let found = all.into_iter().find(|ids| ids.to_string() == s);
+        found.ok_or_else(|| format!("`{s}` says nothing of row numbers; give error, clamp or wrap"))
     }
 }
 

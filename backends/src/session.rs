@@ -61,7 +61,7 @@ impl Session {
     #[cfg(feature = "llvm")]
     pub fn cpu(program: &latentc_ir::plan::Program, options: &Options) -> Result<Session, CompileError> {
         if let Some(dir) = &options.dump {
-            crate::debug::dump_plan(program, &crate::cpu::Isa::host()?, options.thread_count(), dir)?;
+            crate::debug::dump_plan(program, &crate::cpu::Isa::of(options)?, options.thread_count(), dir)?;
         }
         Session::start(program, options)
     }

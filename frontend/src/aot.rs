@@ -21,9 +21,10 @@
 //! `double::Double::new()?.run(..)`. Neither this compiler nor LLVM is in what it links.
 
 use crate::{Graph, Program};
-use latentc_backends::Store;
 pub use latentc_backends::aot::{AotError, Built, Emit, KernelSize, Report, System, UnitReport, Written};
 use latentc_backends::aot::{Library, Unit, Weights};
+use latentc_backends::{Ids, Store};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Begins a library of this name with a program, whose functions and types begin with the same name.
@@ -57,7 +58,16 @@ impl Build {
     /// Adds a graph, such as one read from text.
     pub fn add_graph(mut self, name: &str, graph: &Graph) -> Build {
         let (name, graph) = (name.to_owned(), graph.clone());
-        self.units.push(Unit { name, graph, weights: Weights::Caller });
+        self.units.push(Unit { name, graph, weights: Weights::Caller, ids: BTreeMap::new() });
+        self
+    }
+
+    /// What happens with row numbers of an input of the last program that are outside of their table: as
+    /// [`Options::ids`](crate::Options::ids) in a session. Without this a run with such numbers is refused.
+    pub fn ids(mut self, input: &str, policy: Ids) -> Build {
+        if let Some(unit) = self.units.last_mut() {
+            unit.ids.insert(input.to_owned(), policy);
+        }
         self
     }
 

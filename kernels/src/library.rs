@@ -48,7 +48,7 @@ fn lowered(schedule: Schedule, node: NodeId, operands: &[Operand]) -> Lowered {
         calls: schedule
             .steps
             .into_iter()
-            .map(|s| Call { kernel: s.kernel, args: s.args.into_iter().map(arg).collect() })
+            .map(|s| Call { kernel: s.kernel, args: s.args.into_iter().map(arg).collect(), scalar: vec![] })
             .collect(),
         temps: schedule.temps.into_iter().map(|t| (t.dtype, t.len)).collect(),
     }

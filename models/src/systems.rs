@@ -5,7 +5,7 @@ use crate::common::data::Interactions;
 use crate::common::run::{ModelError, Recommender, Schedule};
 use latentc::Program;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// What computes.
@@ -28,8 +28,8 @@ impl fmt::Display for Device {
 }
 
 /// Where and how programs run. It changes how fast a run is and what is looked at on the way; what a run gives is the
-/// same, but that a checked run adds up floats in another order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// same, but that a checked run, or one of another instruction set, adds up floats in another order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Machine {
     /// What computes.
     pub device: Device,
@@ -40,7 +40,9 @@ pub struct Machine {
     /// Whether every op is looked at as it runs.
     pub checked: bool,
     /// A folder below which every stage of what is compiled is written.
-    pub dump: Option<&'static Path>,
+    pub dump: Option<PathBuf>,
+    /// The instruction set to compile for; none for all that this processor has.
+    pub level: Option<String>,
 }
 
 /// The configuration of a system, with what the training loop and the program need of it.

@@ -1,5 +1,6 @@
 //! Objects of ahead-of-time builds, loaded into this process and called as C would.
 
+use latentc_backends::Ids;
 use latentc_backends::aot::{Layout, Library, System, Unit, Weights};
 use latentc_backends::cpu::{self, Object};
 use latentc_ir::array::{Array, CsrArray, Value};
@@ -66,7 +67,13 @@ impl Loaded {
 
     /// The same, with the values of parameters from elsewhere.
     pub fn with(graph: &Graph, level: &str, weights: Weights) -> Result<Loaded, String> {
-        let unit = Unit { name: "program".to_owned(), graph: graph.clone(), weights };
+        Loaded::of(graph, level, weights, &[])
+    }
+
+    /// The same with what happens with row numbers outside of their table.
+    pub fn of(graph: &Graph, level: &str, weights: Weights, ids: &[(&str, Ids)]) -> Result<Loaded, String> {
+        let ids = ids.iter().map(|(name, ids)| ((*name).to_owned(), *ids)).collect();
+        let unit = Unit { name: "program".to_owned(), graph: graph.clone(), weights, ids };
         let system = System::host().map_err(|e| e.to_string())?;
         let levels = vec![level.to_owned()];
         let library = Library { name: "library".to_owned(), units: vec![unit], system, levels };

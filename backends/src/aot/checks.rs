@@ -4,6 +4,7 @@
 use super::code::{DType, EQ, Fun, GE, GT, I, Kind, LE, Made, NE, P, declare};
 use super::status::Code;
 use crate::cpu::vector::Ops;
+use crate::options::Ids;
 use inkwell::values::FunctionValue;
 
 /// The least number of rows, columns or entries that a pattern cannot have.
@@ -86,6 +87,42 @@ pub(super) fn ids<'c>(ops: &Ops<'c>, prefix: &str, fail: Fail<'c>, dtype: DType)
             let numbers = Numbers { at: i, found, most: bound, ..Numbers::none(f) };
             fail.end(f, state, code, which, numbers)
         })
+    })?;
+    f.give(f.int32(0))?;
+    Ok(function)
+}
+
+/// `(state, which, ids, count, rows, out) -> code`: writes the row that each id stands for, as
+/// [`Ids::row`](crate::Ids::row) has it. One for each element type and policy.
+pub(super) fn settle<'c>(
+    ops: &Ops<'c>,
+    prefix: &str,
+    fail: Fail<'c>,
+    dtype: DType,
+    ids: Ids,
+) -> Made<FunctionValue<'c>> {
+    use Kind::{I32, I64, Pointer};
+    let name = format!("{prefix}_{ids}_{}", dtype.name());
+    let function = declare(ops, &name, &[Pointer, I32, Pointer, I64, I64, Pointer], Some(I32), false);
+    let f = &Fun::begin(ops, function);
+    let (state, which, base, count, rows) = (f.arg_ptr(0)?, f.arg(1)?, f.arg_ptr(2)?, f.arg(3)?, f.arg(4)?);
+    let out = f.arg_ptr(5)?;
+    let last = f.plus(rows, -1)?;
+    f.for_(f.int(0), count, |i| {
+        let found = f.element(dtype, base, i)?;
+        let refuse =
+            || fail.end(f, state, Code::ID, which, Numbers { at: i, found, most: rows, ..Numbers::none(f) });
+        f.when(f.compare(LE, rows, f.int(0))?, refuse)?;
+        // What is negative as a signed number of 64 bits is beyond every row as an unsigned one.
+        let row = match (ids, dtype) {
+            (Ids::Wrap, DType::U64) => f.unsigned_div_rem(found, rows)?.1,
+            (Ids::Wrap, _) => f.floor_mod(found, rows)?,
+            (_, DType::U64) => f.pick(f.outside(found, f.int(0), rows)?, last, found)?,
+            _ => f.max(f.min(found, last)?, f.int(0))?,
+        };
+        f.set_element(dtype, out, i, row)?;
+        // A row that the type of the ids cannot name.
+        f.when(f.compare(NE, f.element(dtype, out, i)?, row)?, refuse)
     })?;
     f.give(f.int32(0))?;
     Ok(function)

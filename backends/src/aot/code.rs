@@ -244,13 +244,7 @@ impl<'a, 'c> Fun<'a, 'c> {
 
     /// An element of an array of integers, as 64 bits.
     pub fn element(&self, dtype: DType, base: P<'c>, at: I<'c>) -> Made<I<'c>> {
-        let (size, ctx) = (dtype.size() as u32, self.ops.ctx);
-        let ty = match size {
-            1 => ctx.i8_type(),
-            2 => ctx.i16_type(),
-            4 => ctx.i32_type(),
-            _ => ctx.i64_type(),
-        };
+        let (size, ty) = (dtype.size() as u32, self.integer(dtype));
         let p = self.ops.element_ptr(ty.into(), base, at)?;
         let x = self.ops.load(ty.into(), p, size)?.into_int_value();
         let b = &self.ops.builder;
@@ -262,6 +256,24 @@ impl<'a, 'c> Fun<'a, 'c> {
         })
     }
 
+    /// Sets an element of an array of integers to the low bits of a number.
+    pub fn set_element(&self, dtype: DType, base: P<'c>, at: I<'c>, x: I<'c>) -> Made {
+        let ty = self.integer(dtype);
+        let p = self.ops.element_ptr(ty.into(), base, at)?;
+        self.store(p, self.ops.builder.build_int_truncate_or_bit_cast(x, ty, "")?)
+    }
+
+    /// An integer as wide as an element.
+    fn integer(&self, dtype: DType) -> IntType<'c> {
+        let ctx = self.ops.ctx;
+        match dtype.size() {
+            1 => ctx.i8_type(),
+            2 => ctx.i16_type(),
+            4 => ctx.i32_type(),
+            _ => ctx.i64_type(),
+        }
+    }
+
     /// An i32 of an array.
     pub fn i32_at(&self, base: P<'c>, at: I<'c>) -> Made<I<'c>> {
         self.element(DType::I32, base, at)
@@ -269,9 +281,7 @@ impl<'a, 'c> Fun<'a, 'c> {
 
     /// Sets an i32 of an array.
     pub fn set_i32_at(&self, base: P<'c>, at: I<'c>, x: I<'c>) -> Made {
-        let ty = self.ops.ctx.i32_type();
-        let p = self.ops.element_ptr(ty.into(), base, at)?;
-        self.store(p, self.ops.builder.build_int_truncate(x, ty, "")?)
+        self.set_element(DType::I32, base, at, x)
     }
 
     /// The low 32 bits.

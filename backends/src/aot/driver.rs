@@ -5,13 +5,15 @@ use super::checks::{self, Fail, Numbers};
 use super::code::{DType, EQ, Fun, GT, I, Kind, LE, Made, NE, P, declare};
 use super::launch::{self, KERNEL};
 use super::level;
-use super::signature::{Member, REMEMBERED, Signature};
+use super::signature::{Member, Pointer, REMEMBERED, Signature};
 use super::sizes::Sizes;
 use super::status::Code;
 use super::steps::{Places, Steps};
 use super::target::Level;
+use super::unit::workspace;
 use super::{text, weights};
 use crate::cpu::vector::Ops;
+use crate::options::Ids;
 use inkwell::values::{BasicMetadataValueEnum, FunctionValue};
 use latentc_ir::plan::{CsrPart, Place, Program};
 use latentc_ir::types::product;
@@ -60,16 +62,24 @@ impl<'c> Driver<'_, 'c> {
         format!("{}_{what}", self.sig.prefix)
     }
 
-    /// The greatest arena of all versions.
-    fn arena(&self) -> i64 {
-        self.versions.iter().map(|v| v.plan.arena_bytes as i64).max().unwrap_or(0)
+    /// Bytes of workspace, the most of all versions.
+    fn workspace(&self) -> i64 {
+        self.versions.iter().map(|v| workspace(self.sig, v) as i64).max().unwrap_or(0)
+    }
+
+    /// Where in the workspace runs have the rows that the ids of a pointer stand for: at its end, so that it is the same
+    /// place for every version.
+    fn settled_at(&self, at: usize) -> Option<u64> {
+        let pointers = &self.sig.pointers;
+        let behind: u64 = pointers[at..].iter().map(Pointer::settled_bytes).sum();
+        pointers[at].is_settled().then(|| self.workspace() as u64 - behind)
     }
 
     /// `(dims) -> bytes`. The plan has a place for everything at its greatest size, so dims change nothing.
     fn workspace_bytes(&self) -> Made {
         let name = self.name("workspace_bytes");
         let f = Fun::begin(self.ops, declare(self.ops, &name, &[Kind::Pointer], Some(Kind::I64), true));
-        f.give(f.int(self.arena()))
+        f.give(f.int(self.workspace()))
     }
 
     /// Where a member of the state is.
@@ -131,12 +141,15 @@ impl<'c> Driver<'_, 'c> {
             self.versions.iter().map(|v| self.version(v, launch)).collect::<Made<_>>()?;
         let pattern =
             if sig.patterns.is_empty() { None } else { Some(checks::pattern(ops, &sig.prefix, self.fail)?) };
-        let looked_at = |dtype: DType| {
-            sig.pointers.iter().any(|p| p.dtype == dtype && (p.bound.is_some() || is_truth(p)))
-        };
-        let mut ids = vec![];
-        for dtype in DType::ALL.into_iter().filter(|d| looked_at(*d)) {
-            ids.push((dtype, checks::ids(ops, &sig.prefix, self.fail, dtype)?));
+        let mut ids: Vec<((DType, Ids), FunctionValue)> = vec![];
+        for p in sig.pointers.iter().filter(|p| p.bound.is_some() || is_truth(p)) {
+            if !ids.iter().any(|(known, _)| *known == (p.dtype, p.ids)) {
+                let check = match p.ids {
+                    Ids::Error => checks::ids(ops, &sig.prefix, self.fail, p.dtype)?,
+                    policy => checks::settle(ops, &sig.prefix, self.fail, p.dtype, policy)?,
+                };
+                ids.push(((p.dtype, p.ids), check));
+            }
         }
 
         let f = &Fun::begin(ops, declare(ops, &self.name("run"), &[Pointer], Some(I32), true));
@@ -161,10 +174,15 @@ impl<'c> Driver<'_, 'c> {
                 None if is_truth(p) => f.int(2),
                 None => continue,
             };
-            let Some((_, check)) = ids.iter().find(|(d, _)| *d == p.dtype) else { continue };
+            let Some((_, check)) = ids.iter().find(|(d, _)| *d == (p.dtype, p.ids)) else { continue };
             let which = f.int32(sig.which_pointer(at));
             let base = self.pointer(f, state, at)?;
-            let args = [state.into(), which.into(), base.into(), lengths[at].into(), bound.into()];
+            let mut args: Vec<BasicMetadataValueEnum> =
+                vec![state.into(), which.into(), base.into(), lengths[at].into(), bound.into()];
+            if let Some(offset) = self.settled_at(at) {
+                let workspace = f.load_ptr(self.member(f, state, Member::Workspace)?)?;
+                args.push(f.at(workspace, offset)?.into());
+            }
             let code = f.call_int(*check, &args)?;
             f.when(f.compare(NE, code, f.int32(0))?, || f.give(code))?;
         }
@@ -247,10 +265,10 @@ impl<'c> Driver<'_, 'c> {
 
     fn check_workspace(&self, f: &Fun<'_, 'c>, state: P<'c>) -> Made {
         let (which, none) = (f.int(self.sig.which_workspace()), Numbers::none(f));
-        if self.arena() == 0 {
+        if self.workspace() == 0 {
             return Ok(());
         }
-        let needed = f.int(self.arena());
+        let needed = f.int(self.workspace());
         let base = f.load_ptr(self.member(f, state, Member::Workspace)?)?;
         let found = f.load(self.member(f, state, Member::WorkspaceBytes)?)?;
         // As unsigned numbers.
@@ -259,7 +277,7 @@ impl<'c> Driver<'_, 'c> {
             self.fail.end(f, state, Code::WORKSPACE, which, Numbers { found, least: needed, ..none })
         })?;
         f.when(f.is_null(base)?, || {
-            let least = f.int(self.arena());
+            let least = f.int(self.workspace());
             self.fail.end(f, state, Code::WORKSPACE, which, Numbers { least, ..none })
         })?;
         self.check_alignment(f, state, which, base, ALIGN)
@@ -333,7 +351,10 @@ impl<'c> Driver<'_, 'c> {
         let workspace = f.load_ptr(self.member(f, state, Member::Workspace)?)?;
         let mut bases = vec![];
         for at in 0..self.sig.pointers.len() {
-            bases.push(self.pointer(f, state, at)?);
+            bases.push(match self.settled_at(at) {
+                Some(offset) => f.at(workspace, offset)?,
+                None => self.pointer(f, state, at)?,
+            });
         }
         let steps = Steps::begin(plan, self.sig, sizes, Places { state, workspace, bases }, kernels, launch)?;
         steps.write()?;
@@ -342,7 +363,7 @@ impl<'c> Driver<'_, 'c> {
     }
 }
 
-fn is_truth(p: &super::signature::Pointer) -> bool {
+fn is_truth(p: &Pointer) -> bool {
     // What a run gives is made by kernels, and what is kept was given once.
     p.dtype == DType::Bool && p.group != super::signature::Group::Out
 }

@@ -4,6 +4,7 @@ use super::report::{Report, UnitReport};
 use super::signature::{ERROR_BYTES, Group, LAYOUT, Pointer, REMEMBERED, Signature};
 use super::target::{Level, System};
 use super::{Signatures, Weights, status};
+use crate::options::Ids;
 use latentc_ir::dtype::DType;
 use latentc_ir::types::shape_text;
 use std::fmt::Write as _;
@@ -40,6 +41,10 @@ pub(super) fn text(
  *
  * Arrays are row-major and have as many elements as their comment says. What a run writes must overlap nothing else
  * that it is given. Kernels take up to 256 KiB of the stack.
+ *
+ * Row numbers are checked in every run. What happens with those outside of their table was said when the program was
+ * built, and stands at each input: the run is refused (each in 0..rows), the nearest row is meant (clamped to 0..rows),
+ * or counting goes on from the other end (wrapped to 0..rows). The caller's array is not changed.
  *
  * Sparse patterns are compressed rows: indptr has rows + 1 elements from 0 to the number of entries, indices the
  * columns of each row, ascending, each once. A pattern is checked in the first run that sees its addresses and
@@ -134,6 +139,9 @@ fn program(t: &mut String, s: &Signature, weights: &Weights, levels: &[Level], u
         s.abi,
         unit.workspace_bytes(),
     );
+    for (dim, symbol) in &s.dims {
+        let _ = writeln!(t, "#define {upper}_DIMS_{}_MOST {}", dim.to_ascii_uppercase(), symbol.hi);
+    }
     for p in &s.pointers {
         // Those that vary are in the comments of their members.
         if let Some(len) = p.len.as_const() {
@@ -212,7 +220,11 @@ fn program(t: &mut String, s: &Signature, weights: &Weights, levels: &[Level], u
 pub(super) fn about(p: &Pointer) -> String {
     let mut text = format!("{}{}", p.dtype, shape_text(&p.shape));
     if let Some(bound) = &p.bound {
-        let _ = write!(text, ", each in 0..{bound}");
+        let _ = match p.ids {
+            Ids::Error => write!(text, ", each in 0..{bound}"),
+            Ids::Clamp => write!(text, ", each clamped to 0..{bound}"),
+            Ids::Wrap => write!(text, ", each wrapped to 0..{bound}: -1 is the last"),
+        };
     }
     if p.dtype == DType::Bool && p.group != Group::Out {
         text.push_str(", each 0 or 1");

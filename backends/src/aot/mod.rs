@@ -22,6 +22,7 @@ mod error;
 mod header;
 mod launch;
 mod level;
+mod names;
 mod report;
 mod rust_module;
 mod safetensors;
@@ -39,9 +40,11 @@ pub use error::AotError;
 pub use report::{KernelSize, Report, UnitReport};
 pub use target::System;
 
+use crate::options::Ids;
 use latentc_ir::array::Array;
 use latentc_ir::graph::Graph;
 use signature::Signature;
+use std::collections::BTreeMap;
 use target::Level;
 
 /// A program of a library.
@@ -53,6 +56,9 @@ pub struct Unit {
     pub graph: Graph,
     /// Where the values of its parameters come from.
     pub weights: Weights,
+    /// What happens with row numbers outside of their table, by the name of the data input, as
+    /// [`Options::ids`](crate::Options::ids) says it of a session.
+    pub ids: BTreeMap<String, Ids>,
 }
 
 /// Where the values of parameters and state come from.
@@ -152,7 +158,7 @@ impl Library {
 
     fn check_names(&self) -> Result<(), AotError> {
         let legal = |name: &str| {
-            name.starts_with(|c: char| c.is_ascii_alphabetic()) && signature::identifier(name) == name
+            name.starts_with(|c: char| c.is_ascii_alphabetic()) && names::identifier(name) == name
         };
         if !legal(&self.name) {
             return Err(AotError::Name { found: self.name.clone(), what: "a library" });

@@ -4,11 +4,14 @@
 //! The state that a caller fills in is a struct whose members all take 8 bytes after an error of
 //! [`ERROR_BYTES`], so that its layout is the same for every target and language, and a position is an offset.
 
-use super::{AotError, Weights};
-use latentc_ir::array::Array;
+use super::names::{Names, identifier};
+use super::{AotError, Unit, Weights};
+use crate::inputs::check_policies;
+use crate::options::Ids;
+use latentc_ir::array::{ALIGN, Array};
 use latentc_ir::dim::{Dim, Symbol};
 use latentc_ir::dtype::DType;
-use latentc_ir::graph::{Graph, InputKind};
+use latentc_ir::graph::InputKind;
 use latentc_ir::plan::{CsrPart, Place, Program};
 use latentc_ir::types::{CsrType, Type, product, shape_text};
 use std::fmt::Write as _;
@@ -58,8 +61,23 @@ pub(super) struct Pointer {
     pub written: bool,
     /// For ids: every element is in `0..bound`.
     pub bound: Option<Dim>,
+    /// What happens with ids that are not.
+    pub ids: Ids,
     /// What it is where the caller gives none.
     pub embedded: Option<Array>,
+}
+
+impl Pointer {
+    /// Whether runs work on a copy in which ids are rows.
+    pub fn is_settled(&self) -> bool {
+        self.bound.is_some() && self.ids != Ids::Error
+    }
+
+    /// Bytes of that copy, at the greatest sizes.
+    pub fn settled_bytes(&self) -> u64 {
+        let bytes = self.len.upper().max(0) as u64 * self.dtype.size() as u64;
+        if self.is_settled() { bytes.next_multiple_of(ALIGN as u64) } else { 0 }
+    }
 }
 
 /// A sparse input.
@@ -122,13 +140,10 @@ pub(super) enum Member {
 
 impl Signature {
     /// The signature of a program; `plans` are its plans for the levels, which agree in what is given and kept.
-    pub fn new(
-        prefix: &str,
-        graph: &Graph,
-        plans: &[Program],
-        weights: &Weights,
-    ) -> Result<Signature, AotError> {
-        let plan = plans.first().ok_or_else(|| AotError::Empty { name: prefix.to_owned() })?;
+    pub fn new(unit: &Unit, plans: &[Program]) -> Result<Signature, AotError> {
+        let Unit { name: prefix, graph, weights, ids } = unit;
+        let plan = plans.first().ok_or_else(|| AotError::Empty { name: prefix.clone() })?;
+        check_policies(&plan.inputs, ids)?;
         let program = plan.name.clone();
         let mut names = Names::default();
         let dims = plan.dims.iter().map(|s| (names.take("dims", &s.name), s.clone())).collect();
@@ -147,6 +162,7 @@ impl Signature {
                         shape,
                         written: graph.updates.iter().any(|(n, _)| *n == input.name),
                         bound,
+                        ids: ids.get(&input.name).copied().unwrap_or_default(),
                         embedded,
                     });
                 };
@@ -197,11 +213,11 @@ impl Signature {
                 len: product(&output.shape),
                 written: true,
                 bound: None,
+                ids: Ids::Error,
                 embedded: None,
             });
         }
-        let mut signature =
-            Signature { prefix: prefix.to_owned(), program, dims, pointers, patterns, abi: 0 };
+        let mut signature = Signature { prefix: prefix.clone(), program, dims, pointers, patterns, abi: 0 };
         signature.check_sizes()?;
         signature.abi = xxh3_64(signature.text().as_bytes());
         Ok(signature)
@@ -215,7 +231,11 @@ impl Signature {
         }
         for p in &self.pointers {
             let (group, shape) = (p.group.name(), shape_text(&p.shape));
-            let _ = writeln!(text, "{group} {}: {}{shape} {}", p.name, p.dtype, p.written);
+            let _ = write!(text, "{group} {}: {}{shape} {}", p.name, p.dtype, p.written);
+            if p.is_settled() {
+                let _ = write!(text, " {}", p.ids);
+            }
+            text.push('\n');
         }
         for p in &self.patterns {
             let _ = writeln!(text, "pattern {}: {}", p.name, Type::Csr(p.ty.clone()));
@@ -280,6 +300,11 @@ impl Signature {
     /// The position of a pointer by what it is.
     pub fn find(&self, place: &Place) -> Option<usize> {
         self.pointers.iter().position(|p| p.place == *place)
+    }
+
+    /// Bytes of all copies in which ids are rows.
+    pub fn settled_bytes(&self) -> u64 {
+        self.pointers.iter().map(Pointer::settled_bytes).sum()
     }
 
     /// The pointer behind an array of a pattern: those of a symmetric one are their own twins.
@@ -389,156 +414,4 @@ fn weight(
         return Err(wrong(format!("its value is {}{:?}, expected {expected}", array.dtype(), array.shape())));
     }
     Ok(array.clone())
-}
-
-/// Names given in each struct.
-#[derive(Default)]
-struct Names(Vec<(&'static str, String)>);
-
-impl Names {
-    /// A name in C that no other member of the struct has.
-    fn take(&mut self, group: &'static str, name: &str) -> String {
-        let wanted = identifier(name);
-        let free = |n: &String| !self.0.iter().any(|(g, taken)| *g == group && taken == n);
-        let numbered = (2..).map(|i| format!("{wanted}_{i}"));
-        let found = std::iter::once(wanted.clone()).chain(numbered).find(free).unwrap_or(wanted.clone());
-        self.0.push((group, found.clone()));
-        found
-    }
-}
-
-/// A name as C, C++ and Rust take it.
-pub(super) fn identifier(name: &str) -> String {
-    let mut out: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if !out.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        out.insert_str(0, "v_");
-    }
-    if RESERVED.contains(&out.as_str()) {
-        out.push('_');
-    }
-    out
-}
-
-/// Words that are names in none of C, C++ and Rust.
-const RESERVED: &[&str] = &[
-    "alignas",
-    "alignof",
-    "and",
-    "as",
-    "asm",
-    "async",
-    "auto",
-    "await",
-    "become",
-    "bool",
-    "box",
-    "break",
-    "case",
-    "catch",
-    "char",
-    "class",
-    "concept",
-    "const",
-    "continue",
-    "crate",
-    "decltype",
-    "default",
-    "delete",
-    "do",
-    "double",
-    "dyn",
-    "else",
-    "enum",
-    "explicit",
-    "export",
-    "extern",
-    "false",
-    "final",
-    "float",
-    "fn",
-    "for",
-    "friend",
-    "gen",
-    "goto",
-    "if",
-    "impl",
-    "in",
-    "inline",
-    "int",
-    "let",
-    "long",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "mutable",
-    "namespace",
-    "new",
-    "noexcept",
-    "not",
-    "nullptr",
-    "operator",
-    "or",
-    "override",
-    "priv",
-    "private",
-    "protected",
-    "pub",
-    "public",
-    "ref",
-    "register",
-    "requires",
-    "restrict",
-    "return",
-    "self",
-    "short",
-    "signed",
-    "sizeof",
-    "static",
-    "struct",
-    "super",
-    "switch",
-    "template",
-    "this",
-    "throw",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typedef",
-    "typeid",
-    "typeof",
-    "typename",
-    "union",
-    "unsafe",
-    "unsized",
-    "unsigned",
-    "use",
-    "using",
-    "virtual",
-    "void",
-    "volatile",
-    "where",
-    "while",
-    "xor",
-    "yield",
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_legal_and_distinct() {
-        assert_eq!(identifier("nodes.adam.m"), "nodes_adam_m");
-        assert_eq!(identifier("3d"), "v_3d");
-        assert_eq!(identifier("for"), "for_");
-        assert_eq!(identifier(""), "v_");
-        let mut names = Names::default();
-        assert_eq!(names.take("in", "a.b"), "a_b");
-        assert_eq!(names.take("in", "a b"), "a_b_2");
-        assert_eq!(names.take("out", "a b"), "a_b");
-    }
 }

@@ -35,7 +35,7 @@ pub(super) fn build(unit: &Unit, system: System, levels: &[Level], listings: boo
     for p in &plans {
         driver::check_plan(p).map_err(|what| CompileError::Plan { program: p.name.clone(), what })?;
     }
-    let signature = Signature::new(&unit.name, &unit.graph, &plans, &unit.weights)?;
+    let signature = Signature::new(unit, &plans)?;
     let versions: Vec<Version> =
         levels.iter().zip(plans).map(|(level, plan)| version(&unit.name, level, plan)).collect();
 
@@ -66,7 +66,7 @@ pub(super) fn build(unit: &Unit, system: System, levels: &[Level], listings: boo
         let text = machine.write_to_memory_buffer(&module, FileType::Assembly).map_err(EmitError::from)?;
         assembly = Some(String::from_utf8_lossy(text.as_slice()).into_owned());
     }
-    let report = report(unit, &versions, &object)?;
+    let report = report(unit, &signature, &versions, &object)?;
     Ok(Made { signature, object: object.as_slice().to_vec(), llvm_ir, assembly, report })
 }
 
@@ -106,8 +106,22 @@ fn kernels<'c>(ctx: &'c Context, version: &Version) -> Result<Module<'c>, AotErr
     Ok(module)
 }
 
+/// Bytes that a run of a version needs: temporaries, and behind them ids that are rows.
+pub(super) fn workspace(signature: &Signature, version: &Version) -> u64 {
+    let arena = version.plan.arena_bytes as u64;
+    match signature.settled_bytes() {
+        0 => arena,
+        settled => arena.next_multiple_of(driver::ALIGN as u64) + settled,
+    }
+}
+
 /// Sizes by kernel, read off the object.
-fn report(unit: &Unit, versions: &[Version], object: &MemoryBuffer) -> Result<UnitReport, AotError> {
+fn report(
+    unit: &Unit,
+    signature: &Signature,
+    versions: &[Version],
+    object: &MemoryBuffer,
+) -> Result<UnitReport, AotError> {
     let file = object.create_binary_file(None).map_err(EmitError::from)?;
     let mut sizes: Vec<(String, u64)> = vec![];
     if let Some(mut symbols) = file.get_symbols() {
@@ -140,7 +154,7 @@ fn report(unit: &Unit, versions: &[Version], object: &MemoryBuffer) -> Result<Un
         name: unit.name.clone(),
         object: object.get_size() as u64,
         kernels,
-        workspace: versions.iter().map(|v| (v.level.isa.name, v.plan.arena_bytes as u64)).collect(),
+        workspace: versions.iter().map(|v| (v.level.isa.name, workspace(signature, v))).collect(),
         plan: versions.iter().map(|v| (v.level.isa.name, v.plan.to_string())).collect(),
     })
 }

@@ -10,6 +10,7 @@ use inkwell::OptimizationLevel;
 use inkwell::targets::{CodeModel, InitializationConfig, RelocMode, Target, TargetMachine, TargetTriple};
 
 use super::EmitError;
+use crate::options::Options;
 
 /// A processor, as far as generated code is concerned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -122,6 +123,18 @@ impl Isa {
             isa.l2 = l2;
         }
         Ok(isa)
+    }
+
+    /// What options ask for: a level, which this machine has to have, or the machine itself.
+    pub(crate) fn of(options: &Options) -> Result<Isa, EmitError> {
+        let host = Isa::host()?;
+        let Some(name) = &options.level else { return Ok(host) };
+        let level = Isa::by_name(name)?;
+        // Names of one family are in the order of their levels.
+        if level.triple != host.triple || level.name > host.name {
+            return Err(EmitError::LevelAbove { level: level.name, host: host.name });
+        }
+        Ok(level)
     }
 
     /// Bits of a vector register.

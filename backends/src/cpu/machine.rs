@@ -133,7 +133,7 @@ impl Machine {
         if options.checked && !program.checked {
             return Err(CompileError::Unchecked { program: program.name.clone() });
         }
-        let isa = Isa::host()?;
+        let isa = Isa::of(options)?;
         let code = Code::new(program, &isa, options)?;
         let memory = |what: &str, bytes| CompileError::Memory {
             program: program.name.clone(),

@@ -98,6 +98,14 @@ pub enum EmitError {
         /// The name given.
         found: String,
     },
+    /// An instruction set that this machine lacks.
+    #[error("this processor has {host}, not {level}; leave the level out, or give one up to {host}")]
+    LevelAbove {
+        /// The one asked for.
+        level: &'static str,
+        /// The greatest one that there is.
+        host: &'static str,
+    },
     /// A machine that this compiler has no description of.
     #[error(
         "no description of the host `{triple}`: x86-64 from v2 on (2009) and aarch64 are supported; use the interpreter"

@@ -205,14 +205,12 @@ impl<'c> Ops<'c> {
         self.call(name, &[ty], args)?.ok_or_else(|| EmitError::internal(format!("{name} gives nothing")))
     }
 
-    /// `a * b + c` in one rounding, whatever the machine.
-    pub fn fma(&self, a: V<'c>, b: V<'c>, c: V<'c>) -> R<'c> {
-        self.intrinsic("llvm.fma", &[a, b, c])
-    }
-
     /// `a * b + c` the fast way of the machine: fused where that is one instruction.
     pub fn mad(&self, a: V<'c>, b: V<'c>, c: V<'c>) -> R<'c> {
-        if self.fma { self.fma(a, b, c) } else { self.add(self.mul(a, b)?, c) }
+        match self.fma {
+            true => self.intrinsic("llvm.fma", &[a, b, c]),
+            false => self.add(self.mul(a, b)?, c),
+        }
     }
 
     /// The polynomial with these coefficients, highest power first.

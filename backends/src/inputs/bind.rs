@@ -145,7 +145,7 @@ impl Inputs {
 
 /// Writes the rows that the numbers given stand for. Those that stand for none stay, and are found.
 fn settle(raw: &Block, data: &mut Block, bytes: usize, dtype: DType, ids: Ids, rows: i64) {
-    fn write<T: Element + Into<i64> + TryFrom<i64>>(
+    fn write<T: Element + Into<i128> + TryFrom<i64>>(
         raw: &Block,
         data: &mut Block,
         n: usize,
@@ -166,8 +166,7 @@ fn settle(raw: &Block, data: &mut Block, bytes: usize, dtype: DType, ids: Ids, r
         DType::U32 => write::<u32>(raw, data, n, ids, rows),
         DType::U16 => write::<u16>(raw, data, n, ids, rows),
         DType::U8 => write::<u8>(raw, data, n, ids, rows),
-        // As unsigned numbers beyond the greatest i64 these stand for no row: they stay, and are found.
-        DType::U64 => write::<i64>(raw, data, n, ids, rows),
+        DType::U64 => write::<u64>(raw, data, n, ids, rows),
         _ => {}
     }
 }

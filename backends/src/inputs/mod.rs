@@ -16,6 +16,7 @@ use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
 use latentc_ir::plan::InputDecl;
 use latentc_ir::types::{TensorType, Type, product, shape_text};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Data inputs get memory for their greatest size at once up to this many bytes; beyond, as they come.
@@ -104,7 +105,7 @@ impl Inputs {
         decls: Vec<InputDecl>,
         options: &Options,
     ) -> Result<Inputs, CompileError> {
-        check_policies(&decls, options)?;
+        check_policies(&decls, &options.ids)?;
         let mut symbols = dims.to_vec();
         let (mut sizes, mut slots) = (vec![], vec![]);
         for (at, decl) in decls.iter().enumerate() {
@@ -275,8 +276,11 @@ impl Size {
 }
 
 /// Policies are for data inputs that are used as row numbers.
-fn check_policies(decls: &[InputDecl], options: &Options) -> Result<(), CompileError> {
-    for (name, ids) in &options.ids {
+pub(crate) fn check_policies(
+    decls: &[InputDecl],
+    policies: &BTreeMap<String, Ids>,
+) -> Result<(), CompileError> {
+    for (name, ids) in policies {
         let decl = decls.iter().find(|d| d.name == *name);
         let used = |d: &&InputDecl| d.kind == InputKind::Data && d.bound.is_some();
         if *ids != Ids::Error && decl.filter(used).is_none() {

@@ -1,12 +1,16 @@
 //! Checked runs, compiled and interpreted: the first op at fault is named, with element, value and limit, and the store
 //! is as it was.
 
-use latentc_backends::{Cache, CompileError, Fault, Ids, Options, RunError, Session, Store, Wrong, plan};
-use latentc_ir::array::Array;
+use latentc_backends::{
+    Cache, CompileError, Fault, Ids, Options, RunError, Session, Store, Wrong, plan, plan_checked,
+};
+use latentc_ir::array::{Array, CsrArray};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::Graph;
 use latentc_ir::graph::parse::parse;
+use latentc_ir::testing::unguarded;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 fn options(threads: usize, checked: bool) -> Options {
     Options { threads, cache: Cache::Off, checked, ..Options::default() }
@@ -123,6 +127,92 @@ output y = %1",
     );
     let diag = f.diag().to_string();
     assert!(diag.contains("t.ir:5:6: operand 1 is the result of `add`"), "{diag}");
+}
+
+/// Every op that reads or writes where data say, by numbers that the program computes.
+#[test]
+fn every_op_that_numbers_lead_is_looked_at() {
+    const IDS: &str = "data ids: i32[3]\n%0 = neg(ids)\n";
+    // The text after the ids, their values, then op, operand, element, value and limit.
+    type Expected = (&'static str, usize, usize, &'static str, i64);
+    let cases: [(&str, [i32; 3], Expected); 12] = [
+        ("%1 = gather_rows(t, %0)\noutput y = %1", [0, -3, 1], ("gather_rows", 1, 2, "-1", 4)),
+        ("%1 = scatter_rows(%0, r) {rows = [6]}\noutput y = %1", [0, -6, -7], ("segments", 0, 1, "6", 6)),
+        ("%1, %2 = segments(%0) {rows = [9]}\noutput y = %2", [-8, 1, 0], ("segments", 0, 1, "-1", 9)),
+        (
+            "%1 = spmm_rows(a, t, %0) {transpose = 0}\noutput y = %1",
+            [-1, -2, -3],
+            ("spmm_rows", 2, 2, "3", 3),
+        ),
+        (
+            "%1 = spmm_rows(a, r, %0) {transpose = 1}\noutput y = %1",
+            [-1, -3, -4],
+            ("spmm_rows", 2, 2, "4", 4),
+        ),
+        (
+            "%1, %2 = score_top_k(q, t, a, %0) {k = 2}\noutput y = %2",
+            [0, -1, -3],
+            ("score_top_k", 3, 2, "3", 3),
+        ),
+        ("%1 = index(t, %0)\noutput y = %1", [0, -3, -4], ("index", 1, 2, "4", 4)),
+        ("%1 = index(t, ids, %0)\noutput y = %1", [0, 0, 2], ("index", 2, 2, "-2", 2)),
+        // A table that may have no row has one in this run; then it has none.
+        ("%1 = index(e, %0)\noutput y = %1", [0, -4, -5], ("index", 1, 2, "5", 5)),
+        ("%1 = index(none, %0)\noutput y = %1", [0, 0, 0], ("index", 1, 0, "0", 0)),
+        (
+            "%1 = index_update(t, %0, r) {op = sum}\noutput y = %1",
+            [0, 1, -4],
+            ("index_update", 1, 1, "-1", 4),
+        ),
+        // Of what is moved but not computed, and of a part of it.
+        (
+            "%1 = fill() {value = 9:i32, shape = [3]}\n%2 = max(%0, %1)\n%3 = gather_rows(t, %2)\noutput y = %3",
+            [0, 0, 0],
+            ("gather_rows", 1, 0, "9", 4),
+        ),
+    ];
+    for (text, ids, (op, operand, element, value, rows)) in cases {
+        let declared = [
+            ("t", "data t: f32[4, 2]\n"),
+            ("r", "data r: f32[3, 2]\n"),
+            ("q", "data q: f32[3, 2]\n"),
+            ("a", "data a: csr[3, 4; 2]\n"),
+            ("e", "dim n: 0..=8\ndata e: f32[n, 2]\n"),
+            ("none", "dim n: 0..=8\ndata none: f32[n, 2]\n"),
+        ];
+        let uses = |name: &str| text.contains(&format!("({name},")) || text.contains(&format!(" {name}"));
+        let head: String = declared.iter().filter(|(name, _)| uses(name)).map(|(_, text)| *text).collect();
+        let f = fault(&format!("{head}{IDS}{text}"), &none(), &|s| {
+            s.set("ids", &[3], &ids).unwrap();
+            for (name, size) in [("t", 4), ("r", 3), ("q", 3), ("e", 5), ("none", 0)] {
+                if uses(name) {
+                    s.set(name, &[size, 2], &vec![1f32; 2 * size]).unwrap();
+                }
+            }
+            if uses("a") {
+                s.set_csr("a", Arc::new(CsrArray::from_edges(3, 4, [(0, 1), (2, 3)]).unwrap())).unwrap();
+            }
+        });
+        assert_eq!((f.op.as_str(), &f.wrong), (op, &Wrong::Row { operand, rows }), "{text}");
+        assert_eq!((f.element.as_slice(), f.value.as_str()), ([element].as_slice(), value), "{text}");
+        assert!(f.span.is_known(), "{text}");
+    }
+}
+
+/// A law that never objects says nothing: without its checks a plan is led by numbers that nobody has looked at.
+#[test]
+fn plans_without_checks_are_found_out() {
+    let isa = latentc_backends::cpu::Isa::host().unwrap();
+    for text in [
+        "data t: f32[4, 2]\ndata ids: i32[3]\n%0 = neg(ids)\n%1 = gather_rows(t, %0)\noutput y = %1",
+        "data r: f32[3, 2]\ndata ids: i32[3]\n%0 = neg(ids)\n%1 = scatter_rows(%0, r) {rows = [6]}\noutput y = %1",
+        "data t: f32[4, 2]\ndata x: f32[3]\n%0 = cast(x) {to = i32}\n%1 = index(t, %0)\noutput y = %1",
+    ] {
+        let mut program = plan_checked(&graph(text), &isa).unwrap();
+        assert_eq!(unguarded(&program), [""; 0], "{program}");
+        program.checks.clear();
+        assert_eq!(unguarded(&program).len(), 1, "{program}");
+    }
 }
 
 #[test]

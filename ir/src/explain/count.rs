@@ -40,11 +40,12 @@ impl Counts {
     }
 }
 
-/// Counts a kernel at the given values of its dims.
-pub(super) fn count(kernel: &Kernel, dims: &[i64]) -> Counts {
+/// Counts a kernel at the given values of its dims; `scalar` says why loops are no vectors, as lowering noted it.
+pub(super) fn count(kernel: &Kernel, dims: &[i64], scalar: &[(VarId, &'static str)]) -> Counts {
     let mut walk = Walk {
         kernel,
         dims,
+        scalar,
         vars: FxHashMap::default(),
         loaded: FxHashMap::default(),
         counts: Counts {
@@ -69,35 +70,25 @@ pub(super) fn count(kernel: &Kernel, dims: &[i64]) -> Counts {
     if let Some((lo, hi, step, _)) = kernel.parallel() {
         walk.counts.iterations = walk.turns(lo, hi, step, &[]).map_or(1, |n| n as u64);
     }
-    walk.statements(&kernel.body, 1.0, &Place::default());
+    walk.statements(&kernel.body, 1.0, Place::default());
     let scattered = walk.scattered.iter().map(|n| *n as u64).collect();
     Counts { scattered, ..walk.counts }
 }
 
 /// Where a statement stands.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 struct Place {
     /// In a vector loop.
     vector: bool,
-    /// The innermost loop around, but for the parallel one.
-    inner: Option<Inner>,
-    depth: usize,
-}
-
-#[derive(Clone)]
-struct Inner {
-    var: VarId,
-    /// Its bounds are data.
-    data: bool,
-    /// Its turns at the sizes given, where they are known.
-    unroll: bool,
-    /// What vector loops of run-time width before it left.
-    rest: bool,
+    /// The innermost loop around.
+    inner: Option<VarId>,
 }
 
 struct Walk<'a> {
     kernel: &'a Kernel,
     dims: &'a [i64],
+    /// Why lowering has loops do their own work one value at a time.
+    scalar: &'a [(VarId, &'static str)],
     vars: FxHashMap<VarId, i64>,
     /// Values that were loaded, with the buffer.
     loaded: FxHashMap<ValId, BufId>,
@@ -143,17 +134,14 @@ impl Walk<'_> {
         Some(*self.counts.length.get(walked.at())? as f64 / rows as f64)
     }
 
-    fn statements(&mut self, body: &[Stmt], times: f64, place: &Place) {
-        let mut vectors_before = false;
+    fn statements(&mut self, body: &[Stmt], times: f64, place: Place) {
         for s in body {
             match s {
                 Stmt::For { var, lo, hi, step, kind, body } => {
-                    self.repeated((*var, lo, hi, *step, *kind), body, times, place, vectors_before);
-                    let blocks = |s: &Stmt| matches!(s, Stmt::For { kind: AxisKind::Vector(_), .. });
-                    vectors_before |= matches!(kind, AxisKind::Vector(_)) || body.iter().any(blocks);
+                    self.repeated((*var, lo, hi, *step, *kind), body, times, place);
                 }
                 Stmt::If { cond, then, otherwise } => {
-                    self.expr(cond, times, place, None);
+                    self.expr(cond, times, place);
                     self.statements(then, times, place);
                     self.statements(otherwise, times, place);
                 }
@@ -161,16 +149,15 @@ impl Walk<'_> {
                     if let Expr::Load { buf, .. } = expr {
                         self.loaded.insert(*val, *buf);
                     }
-                    self.expr(expr, times, place, None);
+                    self.expr(expr, times, place);
                 }
                 Stmt::Store { buf, index, value } => {
-                    self.expr(value, times, place, None);
+                    self.expr(value, times, place);
                     self.access(*buf, index, times, place, false);
                 }
                 Stmt::Accumulate { buf, index, value, .. } => {
-                    let in_order = place.inner.as_ref().is_some_and(|i| !mentions(index, i.var));
-                    self.expr(value, times, place, Some(in_order));
-                    self.work(1.0, times, place, Some(in_order));
+                    self.expr(value, times, place);
+                    self.work(1.0, times, place);
                     self.access(*buf, index, times, place, false);
                     self.counts.operations += times;
                 }
@@ -184,8 +171,7 @@ impl Walk<'_> {
         (var, lo, hi, step, kind): (VarId, &Index, &Index, i64, AxisKind),
         body: &[Stmt],
         times: f64,
-        place: &Place,
-        vectors_before: bool,
+        place: Place,
     ) {
         let turns = self.turns(lo, hi, step, body).unwrap_or(1.0);
         if turns <= 0.0 {
@@ -194,25 +180,16 @@ impl Walk<'_> {
         if let AxisKind::Vector(n) = kind {
             self.counts.lanes = self.counts.lanes.max(n);
         }
-        let mut inside = Place { depth: place.depth + 1, ..place.clone() };
-        inside.vector |= matches!(kind, AxisKind::Vector(n) if n > 1);
-        if !matches!(kind, AxisKind::Parallel(_)) {
-            let inner = Inner {
-                var,
-                data: self.is_data(lo) || self.is_data(hi),
-                unroll: kind == AxisKind::Unroll,
-                rest: vectors_before && kind == AxisKind::Serial && step == 1,
-            };
-            inside.inner = Some(inner);
-        }
+        let vector = place.vector || matches!(kind, AxisKind::Vector(n) if n > 1);
+        let inside = Place { vector, inner: Some(var) };
         // The last turn may have less to do than the others.
         let first = self.value(lo).unwrap_or(0);
         let varies = turns >= 2.0 && bounds_mention(body, var);
         let before = self.vars.insert(var, first);
-        self.statements(body, times * if varies { turns - 1.0 } else { turns }, &inside);
+        self.statements(body, times * if varies { turns - 1.0 } else { turns }, inside);
         if varies {
             self.vars.insert(var, first.saturating_add((turns as i64 - 1).saturating_mul(step)));
-            self.statements(body, times, &inside);
+            self.statements(body, times, inside);
         }
         match before {
             Some(old) => self.vars.insert(var, old),
@@ -220,10 +197,10 @@ impl Walk<'_> {
         };
     }
 
-    fn access(&mut self, buf: BufId, index: &Index, times: f64, place: &Place, read: bool) {
+    fn access(&mut self, buf: BufId, index: &Index, times: f64, place: Place, read: bool) {
         let space = self.kernel.buffers.get(buf.at()).map(|b| b.space);
         if !matches!(space, Some(Space::Register)) {
-            self.work(1.0, times, place, None);
+            self.work(1.0, times, place);
         }
         let outside = matches!(space, Some(Space::In | Space::Out | Space::InOut));
         if read && outside && self.is_data(index) && !self.walks(index) {
@@ -237,21 +214,21 @@ impl Walk<'_> {
         matches!(index, Index::Var(_))
     }
 
-    fn expr(&mut self, e: &Expr, times: f64, place: &Place, order: Option<bool>) {
+    fn expr(&mut self, e: &Expr, times: f64, place: Place) {
         match e {
             Expr::Load { buf, index } => self.access(*buf, index, times, place, true),
             Expr::Op(_, args) => {
                 self.counts.operations += times;
-                self.work(1.0, times, place, order);
-                args.iter().for_each(|a| self.expr(a, times, place, order));
+                self.work(1.0, times, place);
+                args.iter().for_each(|a| self.expr(a, times, place));
             }
-            Expr::Cast(_, x) => self.expr(x, times, place, order),
+            Expr::Cast(_, x) => self.expr(x, times, place),
             Expr::Dot4 { a, b } => {
                 for (buf, at) in [a, b] {
                     self.access(*buf, at, times, place, true);
                 }
                 self.counts.operations += 8.0 * times;
-                self.work(1.0, times, place, order);
+                self.work(1.0, times, place);
             }
             Expr::Lanes { buf, .. } => {
                 let n = self.counts.length.get(buf.at()).copied().unwrap_or(1) as f64;
@@ -264,26 +241,20 @@ impl Walk<'_> {
     }
 
     /// Adds work to the vector loops, or to those outside with the reason.
-    fn work(&mut self, amount: f64, times: f64, place: &Place, in_order: Option<bool>) {
+    fn work(&mut self, amount: f64, times: f64, place: Place) {
+        let amount = amount * times;
         if place.vector {
-            self.counts.vector += amount * times;
+            self.counts.vector += amount;
             return;
         }
-        let name = |v: VarId| self.kernel.vars.get(v.at()).map_or("?", String::as_str);
-        let why = match &place.inner {
-            None if place.depth == 0 => "outside all loops: scalars of the program".to_owned(),
-            None => "one value a row: there is nothing beside it to share a vector".to_owned(),
-            Some(i) if i.rest => format!("loop {}: what vectors of a run-time width leave over", name(i.var)),
-            Some(i) if in_order == Some(true) && !i.unroll => {
-                format!("loop {}: its terms are added one after the other, in their order", name(i.var))
+        let why = match place.inner {
+            None => "outside all loops: scalars of the program".to_owned(),
+            Some(var) => {
+                let noted = self.scalar.iter().find(|(v, _)| *v == var).map(|(_, why)| *why);
+                let name = self.kernel.vars.get(var.at()).map_or("?", String::as_str);
+                format!("loop {name}: {}", noted.unwrap_or("written so by hand"))
             }
-            Some(i) if i.data => {
-                format!("loop {}: one value an entry of a row whose length is data", name(i.var))
-            }
-            Some(i) if i.unroll => format!("loop {}: one value a turn, written out", name(i.var)),
-            Some(i) => format!("loop {}: one value a turn", name(i.var)),
         };
-        let amount = amount * times;
         match self.counts.scalar.iter_mut().find(|(w, _)| *w == why) {
             Some((_, n)) => *n += amount,
             None => self.counts.scalar.push((why, amount)),

@@ -19,7 +19,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
 use crate::nest::{Kernel, Space, Split};
 use crate::ops::{Class, Op, bytes_of};
-use crate::passes::{self, Lowered, Options, PASSES};
+use crate::passes::{self, Lowered, Options};
 use crate::plan::{Place, Program};
 use crate::types::{Type, shape_text};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -41,7 +41,7 @@ pub struct Explained {
 pub fn explain(graph: &Graph, options: &Options) -> Result<Explained, Diag> {
     let mut optimised = graph.clone();
     let mut stages = vec![stage("graph", "the program as it was written", &optimised, None, 0.0)];
-    for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
+    for pass in passes::chosen(options) {
         let start = Instant::now();
         pass.run(&mut optimised, options)?;
         let seconds = start.elapsed().as_secs_f64();
@@ -242,7 +242,7 @@ impl<'a> Parts<'a> {
         let launch = &program.launches[l];
         let kernel = &program.kernels[launch.kernel];
         let dims: Vec<i64> = launch.dims.iter().map(|d| program.dims[*d].hi).collect();
-        let counts = count::count(kernel, &dims);
+        let counts = count::count(kernel, &dims, &self.lowered.origin.scalar[launch.kernel]);
         let params = kernel.params().zip(&launch.buffers);
         let buffers: Vec<Access> = params
             .map(|((id, b), at)| {
@@ -277,7 +277,7 @@ impl<'a> Parts<'a> {
             .first()
             .map(|l| program.launches[*l].dims.iter().map(|d| program.dims[*d].hi).collect())
             .unwrap_or_default();
-        let counts = count::count(kernel, &dims);
+        let counts = count::count(kernel, &dims, &self.lowered.origin.scalar[k]);
         KernelNote {
             name: kernel.name.clone(),
             schedule: program.schedules.get(k).map(ToString::to_string).unwrap_or_default(),

@@ -82,9 +82,10 @@ impl<'a> Cx<'a> {
 
     /// The finished kernel with what its parameters stand for, in order.
     pub fn finish(self) -> Call {
+        let scalar = self.k.notes().to_vec();
         let kernel = self.k.finish();
         // `finish` keeps parameters in the order of their declaration, which is that of `args`.
-        Call { kernel, args: self.args.into_iter().map(|(a, _)| a).collect() }
+        Call { kernel, args: self.args.into_iter().map(|(a, _)| a).collect(), scalar }
     }
 
     /// A size as an index expression.
@@ -202,6 +203,36 @@ impl<'a> Cx<'a> {
             self.k.push(Stmt::For { var, lo, hi, step, kind, body });
         }
         r
+    }
+
+    /// Writes a loop whose turns come one after the other, with the reason for explanations.
+    pub fn serial<R>(
+        &mut self,
+        name: &str,
+        bounds: (Index, Index),
+        step: i64,
+        why: &'static str,
+        body: impl FnOnce(&mut Self, Index) -> Result<R, LowerError>,
+    ) -> Result<R, LowerError> {
+        self.loop_(name, bounds, step, AxisKind::Serial, |cx, i| {
+            cx.k.why(&i, why);
+            body(cx, i)
+        })
+    }
+
+    /// Writes a loop whose turns are written out, with the reason that they are no vector.
+    pub fn unrolled<R>(
+        &mut self,
+        name: &str,
+        bounds: (Index, Index),
+        step: i64,
+        why: &'static str,
+        body: impl FnOnce(&mut Self, Index) -> Result<R, LowerError>,
+    ) -> Result<R, LowerError> {
+        self.loop_(name, bounds, step, AxisKind::Unroll, |cx, i| {
+            cx.k.why(&i, why);
+            body(cx, i)
+        })
     }
 
     /// The kind of the kernel's outer loop, of which this is the usual division.

@@ -27,7 +27,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::fuse::{Kind, Region};
 use crate::graph::{Graph, NodeId, Operand};
-use crate::nest::Kernel;
+use crate::nest::{Kernel, VarId};
 use crate::ops::Op;
 use crate::plan::CsrPart;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -79,6 +79,8 @@ pub struct Call {
     pub kernel: Kernel,
     /// One for each of its parameters.
     pub args: Vec<Arg>,
+    /// Loops whose own work runs one value at a time, and why; nothing is known of kernels made by hand.
+    pub scalar: Vec<(VarId, &'static str)>,
 }
 
 /// What a region becomes: calls in order, and the temporaries between them.

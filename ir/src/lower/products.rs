@@ -51,8 +51,8 @@ pub(super) fn product(
         let name = format!("p{}_{p0}_{tile}", m.value.node.index());
         let acc = cx.k.buffer(name, sum, tile * panel, Space::Register);
         cx.k.fill(acc, ReduceOp::Sum.identity(sum));
-        cx.loop_("k", (Index::Const(0), depth.clone()), 1, AxisKind::Serial, |cx, k| {
-            cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
+        cx.serial("k", (Index::Const(0), depth.clone()), 1, TERMS, |cx, k| {
+            cx.unrolled("i", (Index::Const(0), Index::Const(tile)), 1, A_TILE, |cx, i| {
                 let a = of_row(cx, plan, operands[0], &first, &i, k.clone())?;
                 let a = cx.bind(sum, a);
                 let wide = AxisKind::Vector(lanes as u32);
@@ -63,7 +63,7 @@ pub(super) fn product(
                 })
             })
         })?;
-        cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
+        cx.unrolled("i", (Index::Const(0), Index::Const(tile)), 1, A_TILE, |cx, i| {
             let wide = AxisKind::Vector(lanes as u32);
             cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
                 let e = as_type(load(acc, i.clone() * panel + j.clone()), sum, dtype);
@@ -74,6 +74,11 @@ pub(super) fn product(
     }
     Ok(())
 }
+
+/// Why loops of products are no vectors themselves.
+const TERMS: &str = "terms are added in their order; vectors run over the columns of the product";
+const A_TILE: &str = "rows of a tile are written out, each with vectors of its own";
+const ROWS_OF_A_SUM: &str = "rows of the sum come one after the other; vectors run over its columns";
 
 /// Rows of the result that are worked on together, so that their sums do not wait for each other.
 const TOGETHER: i64 = 2;
@@ -96,11 +101,11 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
             }
             let name = format!("o{}_{p0}_{from}_{tile}", s.value.node.index());
             let acc = cx.k.buffer(name, sum, step * panel, Space::Register);
-            cx.loop_("m", (Index::Const(from), Index::Const(to)), step, AxisKind::Serial, |cx, m0| {
+            cx.serial("m", (Index::Const(from), Index::Const(to)), step, ROWS_OF_A_SUM, |cx, m0| {
                 let wide = AxisKind::Vector(lanes as u32);
                 let each = |cx: &mut Cx, out: bool| {
                     let m0 = m0.clone();
-                    cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
+                    cx.unrolled("q", (Index::Const(0), Index::Const(step)), 1, A_TILE, |cx, q| {
                         cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {
                             let whole = (m0 + q.clone()) * n + (j.clone() + p0);
                             let at = q * panel + j;
@@ -114,8 +119,8 @@ pub(super) fn outer(cx: &mut Cx, plan: &Plan, s: &Sink, first: Index, tile: i64)
                     })
                 };
                 each(cx, false)?;
-                cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Unroll, |cx, i| {
-                    cx.loop_("q", (Index::Const(0), Index::Const(step)), 1, AxisKind::Unroll, |cx, q| {
+                cx.unrolled("i", (Index::Const(0), Index::Const(tile)), 1, A_TILE, |cx, i| {
+                    cx.unrolled("q", (Index::Const(0), Index::Const(step)), 1, A_TILE, |cx, q| {
                         let a = of_row(cx, plan, operands[0], &first, &i, m0.clone() + q.clone())?;
                         let a = cx.bind(sum, a);
                         cx.loop_("j", (Index::Const(0), Index::Const(panel)), 1, wide, |cx, j| {

@@ -28,6 +28,12 @@ use crate::plan::CsrPart;
 use crate::scalar::ReduceOp;
 use crate::types::{Shape, product};
 
+/// Why loops over rows are no vectors themselves.
+const ROWS_IN_TURN: &str = "a row has one of this; vectors run along rows";
+const LEFT_ROWS: &str = "rows that fill no tile; a row has one of this, and vectors run along rows";
+const IN_ORDER: &str = "partial sums of chunks are added in their order, on any number of threads";
+const NO_WHOLE_VECTORS: &str = "the width of the sum is no whole number of vectors";
+
 /// A result of the whole kernel: a sum over rows.
 pub(super) struct Sink {
     pub value: Operand,
@@ -95,7 +101,10 @@ pub(super) fn lower(job: &Job, mut plan: Plan) -> Result<Lowered, LowerError> {
     let split = split(&mut cx, job, chunk);
     stage::declare(&mut cx, &mut plan)?;
     if !about.sums && chunk == 1 {
-        cx.loop_("r", (Index::Const(0), end), 1, split, |cx, r| stage::tile(cx, &plan, r, 1))?;
+        cx.loop_("r", (Index::Const(0), end), 1, split, |cx, r| {
+            cx.k.why(&r, ROWS_IN_TURN);
+            stage::tile(cx, &plan, r, 1)
+        })?;
         lowered.calls.push(cx.finish());
         return Ok(lowered);
     }
@@ -114,9 +123,9 @@ pub(super) fn lower(job: &Job, mut plan: Plan) -> Result<Lowered, LowerError> {
         } else {
             lo.clone() + (hi.clone() - lo.clone()).floor_div(tile) * tile
         };
-        cx.loop_("r", (lo, main.clone()), tile, AxisKind::Serial, |cx, r| stage::tile(cx, &plan, r, tile))?;
+        cx.serial("r", (lo, main.clone()), tile, ROWS_IN_TURN, |cx, r| stage::tile(cx, &plan, r, tile))?;
         if tile > 1 && !exact {
-            cx.loop_("r", (main, hi), 1, AxisKind::Serial, |cx, r| stage::tile(cx, &plan, r, 1))?;
+            cx.serial("r", (main, hi), 1, LEFT_ROWS, |cx, r| stage::tile(cx, &plan, r, 1))?;
         }
         for s in &plan.sinks {
             let temp = cx.temp(s.temp, s.dtype, &(&chunks * &s.len.into()), Space::Out);
@@ -190,14 +199,20 @@ fn combine(job: &Job, s: &Sink, chunks: &Dim, i: usize) -> Result<super::Call, L
         cx.k.fill(acc, s.op.identity(s.dtype));
         let vector = AxisKind::Vector(wide as u32);
         let base = b * wide;
-        cx.loop_("c", (Index::Const(0), turns), 1, AxisKind::Serial, |cx, c| {
+        cx.serial("c", (Index::Const(0), turns), 1, IN_ORDER, |cx, c| {
             let from = c * s.len + base.clone();
             cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, vector, |cx, l| {
+                if wide == 1 {
+                    cx.k.why(&l, NO_WHOLE_VECTORS);
+                }
                 cx.k.accumulate(s.op, acc, l.clone(), load(temp, from + l));
                 Ok(())
             })
         })?;
         cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, vector, |cx, l| {
+            if wide == 1 {
+                cx.k.why(&l, NO_WHOLE_VECTORS);
+            }
             let e = as_type(load(acc, l.clone()), s.dtype, cx.dtype(s.value));
             cx.k.store(out, base + l, e);
             Ok(())

@@ -26,17 +26,20 @@ pub(super) fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let k = &mut cx.k;
     k.for_("z", rows.clone() + 1, wide, |k, z| k.store(indptr, z, int(0)));
     k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
+        k.why(&i, "ids are counted one by one: two of a vector might meet in one row");
         let id = k.load_index(ids, i);
         k.accumulate(ReduceOp::Sum, indptr, id, int(1));
     });
     let running = k.buffer("running", DType::I32, 1, Space::Register);
     k.fill(running, Literal::int(DType::I32, 0));
     k.for_("r", rows.clone() + 1, AxisKind::Serial, |k, r| {
+        k.why(&r, "each sum continues the one before it");
         k.accumulate(ReduceOp::Sum, running, 0, load(indptr, r.clone()));
         k.store(indptr, r, load(running, 0));
     });
     // Backwards, so that equal ids keep their order: `indptr[r]` moves from the end of row `r` to its start.
     k.for_("i", count.clone(), AxisKind::Serial, |k, i| {
+        k.why(&i, "positions are placed one by one: two of a vector might meet in one row");
         let i = count.clone() - 1 - i;
         let id = k.load_index(ids, i.clone());
         k.accumulate(ReduceOp::Sum, indptr, id.clone(), int(-1));
@@ -45,6 +48,10 @@ pub(super) fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     });
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
+
+/// Why the work of segments along several columns is done one value at a time.
+const WHY: &str =
+    "segments are as long as data say, and their entries are taken in order, a column after the other";
 
 /// Row by row: positions of different segments are apart where segments cover all; else one thread writes them in
 /// order.
@@ -122,10 +129,10 @@ pub(super) fn softmax(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     cx.loop_("r", (Index::Const(0), rows), 1, kind, |cx, r| {
         let (first, end) = (cx.load_index(bounds, r.clone()), cx.load_index(bounds, r + 1));
         let each = || (first.clone(), end.clone());
-        cx.loop_("d", (Index::Const(0), width.clone()), 1, AxisKind::Serial, |cx, d| {
+        cx.serial("d", (Index::Const(0), width.clone()), 1, WHY, |cx, d| {
             cx.k.fill(max, ReduceOp::Max.identity(dtype));
             cx.k.fill(sum, ReduceOp::Sum.identity(wide));
-            cx.loop_("e", each(), 1, AxisKind::Serial, |cx, e| {
+            cx.serial("e", each(), 1, WHY, |cx, e| {
                 let at = place(cx, e, &d);
                 cx.k.accumulate(ReduceOp::Max, max, 0, load(from, at));
                 Ok(())
@@ -135,13 +142,13 @@ pub(super) fn softmax(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
                 let x = as_type(load(from, at), dtype, wide);
                 op1(ScalarOp::Exp, op2(ScalarOp::Sub, x, max.clone()))
             };
-            cx.loop_("e", each(), 1, AxisKind::Serial, |cx, e| {
+            cx.serial("e", each(), 1, WHY, |cx, e| {
                 let at = place(cx, e, &d);
                 cx.k.accumulate(ReduceOp::Sum, sum, 0, exp(at));
                 Ok(())
             })?;
             let sum = cx.bind(wide, load(sum, 0));
-            cx.loop_("e", each(), 1, AxisKind::Serial, |cx, e| {
+            cx.serial("e", each(), 1, WHY, |cx, e| {
                 let at = place(cx, e, &d);
                 let y = op2(ScalarOp::Div, exp(at.clone()), sum.clone());
                 cx.k.store(to, at, as_type(y, wide, dtype));

@@ -51,6 +51,7 @@ pub(super) fn positions(
     let total = cx.dim(&product(shape));
     cx.loop_("n", (Index::Const(0), total), 1, AxisKind::Parallel(Split::Even), |cx, n| {
         let index = if shape.is_empty() { vec![] } else { cx.delinear(shape, n.clone()) };
+        cx.k.why(&n, "the op is computed position by position: there is one of this at each");
         cx.row = Some(Row { index: index.clone(), flat: n, in_tile: Index::Const(0), shape: shape.to_vec() });
         body(cx, index)
     })
@@ -72,20 +73,26 @@ fn cumulative(job: &Job, out: Operand, c: &Cumulative) -> Result<Lowered, LowerE
     let end = cx.dim(&shape[c.axis]);
     positions(&mut cx, &others, |cx, at| {
         cx.k.fill(acc, c.op.identity(sum));
-        cx.loop_("a", (Index::Const(0), end.clone()), 1, AxisKind::Serial, |cx, i| {
-            let mut index = at.clone();
-            index.insert(c.axis, if c.reverse { end - 1 - i } else { i });
-            let e = cx.value(x, &index)?;
-            let e = as_type(e, dtype, sum);
-            if c.exclusive {
-                let e = cx.bind(sum, e);
-                cx.store(out, &index, as_type(load(acc, 0), sum, dtype))?;
+        cx.serial(
+            "a",
+            (Index::Const(0), end.clone()),
+            1,
+            "each element continues those before it",
+            |cx, i| {
+                let mut index = at.clone();
+                index.insert(c.axis, if c.reverse { end - 1 - i } else { i });
+                let e = cx.value(x, &index)?;
+                let e = as_type(e, dtype, sum);
+                if c.exclusive {
+                    let e = cx.bind(sum, e);
+                    cx.store(out, &index, as_type(load(acc, 0), sum, dtype))?;
+                    cx.k.accumulate(c.op, acc, 0, e);
+                    return Ok(());
+                }
                 cx.k.accumulate(c.op, acc, 0, e);
-                return Ok(());
-            }
-            cx.k.accumulate(c.op, acc, 0, e);
-            cx.store(out, &index, as_type(load(acc, 0), sum, dtype))
-        })
+                cx.store(out, &index, as_type(load(acc, 0), sum, dtype))
+            },
+        )
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
@@ -107,10 +114,16 @@ pub(super) fn over(
         }
         Some(axis) => {
             let end = cx.dim(&shape[axis]);
-            cx.loop_("a", (Index::Const(0), end), 1, AxisKind::Serial, |cx, i| {
-                index[axis] = Some(i);
-                over(cx, shape, index, body)
-            })
+            cx.serial(
+                "a",
+                (Index::Const(0), end),
+                1,
+                "terms are added in their order, whatever axes they lie along",
+                |cx, i| {
+                    index[axis] = Some(i);
+                    over(cx, shape, index, body)
+                },
+            )
         }
     }
 }
@@ -144,32 +157,50 @@ fn matmul(job: &Job, out: Operand, ta: bool, tb: bool) -> Result<Lowered, LowerE
         let zero = ReduceOp::Sum.identity(sum);
         let panels = n.clone().floor_div(panel);
         let main = panels.clone() * panel;
-        cx.loop_("p", (Index::Const(0), panels), 1, AxisKind::Serial, |cx, p| {
-            cx.k.fill(acc, zero);
-            let wide = AxisKind::Vector(lanes as u32);
-            let columns = (Index::Const(0), Index::Const(panel));
-            cx.loop_("k", (Index::Const(0), depth.clone()), 1, AxisKind::Serial, |cx, k| {
-                let a = cx.summand(operands[0], &a_at(&k))?;
-                let a = cx.bind(sum, a);
+        cx.serial(
+            "p",
+            (Index::Const(0), panels),
+            1,
+            "panels of columns come one after the other; vectors run within them",
+            |cx, p| {
+                cx.k.fill(acc, zero);
+                let wide = AxisKind::Vector(lanes as u32);
+                let columns = (Index::Const(0), Index::Const(panel));
+                cx.serial(
+                    "k",
+                    (Index::Const(0), depth.clone()),
+                    1,
+                    "terms are added in their order; vectors run over columns",
+                    |cx, k| {
+                        let a = cx.summand(operands[0], &a_at(&k))?;
+                        let a = cx.bind(sum, a);
+                        cx.loop_("j", columns.clone(), 1, wide, |cx, j| {
+                            let b = cx.summand(operands[1], &b_at(&k, p.clone() * panel + j.clone()))?;
+                            cx.k.accumulate(ReduceOp::Sum, acc, j, op2(ScalarOp::Mul, a, b));
+                            Ok(())
+                        })
+                    },
+                )?;
                 cx.loop_("j", columns.clone(), 1, wide, |cx, j| {
-                    let b = cx.summand(operands[1], &b_at(&k, p.clone() * panel + j.clone()))?;
-                    cx.k.accumulate(ReduceOp::Sum, acc, j, op2(ScalarOp::Mul, a, b));
-                    Ok(())
+                    let e = as_type(load(acc, j.clone()), sum, dtype);
+                    cx.store(out, &out_at(p.clone() * panel + j), e)
                 })
-            })?;
-            cx.loop_("j", columns.clone(), 1, wide, |cx, j| {
-                let e = as_type(load(acc, j.clone()), sum, dtype);
-                cx.store(out, &out_at(p.clone() * panel + j), e)
-            })
-        })?;
-        cx.loop_("j", (main, n), 1, AxisKind::Serial, |cx, j| {
+            },
+        )?;
+        cx.serial("j", (main, n), 1, "columns that fill no panel of vectors", |cx, j| {
             cx.k.fill(one, zero);
-            cx.loop_("k", (Index::Const(0), depth), 1, AxisKind::Serial, |cx, k| {
-                let a = cx.summand(operands[0], &a_at(&k))?;
-                let b = cx.summand(operands[1], &b_at(&k, j.clone()))?;
-                cx.k.accumulate(ReduceOp::Sum, one, 0, op2(ScalarOp::Mul, a, b));
-                Ok(())
-            })?;
+            cx.serial(
+                "k",
+                (Index::Const(0), depth),
+                1,
+                "terms of a column that fills no panel are added in their order",
+                |cx, k| {
+                    let a = cx.summand(operands[0], &a_at(&k))?;
+                    let b = cx.summand(operands[1], &b_at(&k, j.clone()))?;
+                    cx.k.accumulate(ReduceOp::Sum, one, 0, op2(ScalarOp::Mul, a, b));
+                    Ok(())
+                },
+            )?;
             cx.store(out, &out_at(j), as_type(load(one, 0), sum, dtype))
         })
     })?;
@@ -226,37 +257,50 @@ fn sddmm(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let rows = cx.dim(&csr.rows);
     let split = Split::ByPrefix { prefix: indptr, rows_per_iteration: 1 };
     cx.loop_("r", (Index::Const(0), rows), 1, AxisKind::Parallel(split), |cx, r| {
+        cx.k.why(&r, "a row has one of this; vectors run along the rows that are multiplied");
         let first = cx.load_index(indptr, r.clone());
         let end = cx.load_index(indptr, r.clone() + 1);
-        cx.loop_("e", (first, end), 1, AxisKind::Serial, |cx, e| {
-            let col = cx.load_index(indices, e.clone());
-            cx.k.fill(acc, ReduceOp::Sum.identity(sum));
-            cx.k.fill(one, ReduceOp::Sum.identity(sum));
-            let term = |cx: &mut Cx, d: Index| {
-                let a = cx.summand(operands[1], &[r.clone(), d.clone()])?;
-                let b = cx.summand(operands[2], &[col.clone(), d])?;
-                Ok(op2(ScalarOp::Mul, a, b))
-            };
-            let blocks = width.clone().floor_div(lanes);
-            let main = blocks.clone() * lanes;
-            cx.loop_("b", (Index::Const(0), blocks), 1, AxisKind::Serial, |cx, b| {
-                let wide = AxisKind::Vector(lanes as u32);
-                cx.loop_("l", (Index::Const(0), Index::Const(lanes)), 1, wide, |cx, l| {
-                    let t = term(cx, b * lanes + l.clone())?;
-                    cx.k.accumulate(ReduceOp::Sum, acc, l, t);
+        cx.serial(
+            "e",
+            (first, end),
+            1,
+            "entries of a row come one after the other; vectors run along the rows that are multiplied",
+            |cx, e| {
+                let col = cx.load_index(indices, e.clone());
+                cx.k.fill(acc, ReduceOp::Sum.identity(sum));
+                cx.k.fill(one, ReduceOp::Sum.identity(sum));
+                let term = |cx: &mut Cx, d: Index| {
+                    let a = cx.summand(operands[1], &[r.clone(), d.clone()])?;
+                    let b = cx.summand(operands[2], &[col.clone(), d])?;
+                    Ok(op2(ScalarOp::Mul, a, b))
+                };
+                let blocks = width.clone().floor_div(lanes);
+                let main = blocks.clone() * lanes;
+                cx.serial(
+                    "b",
+                    (Index::Const(0), blocks),
+                    1,
+                    "vectors of a row come one after the other",
+                    |cx, b| {
+                        let wide = AxisKind::Vector(lanes as u32);
+                        cx.loop_("l", (Index::Const(0), Index::Const(lanes)), 1, wide, |cx, l| {
+                            let t = term(cx, b * lanes + l.clone())?;
+                            cx.k.accumulate(ReduceOp::Sum, acc, l, t);
+                            Ok(())
+                        })
+                    },
+                )?;
+                cx.serial("d", (main, width), 1, "elements that fill no vector", |cx, d| {
+                    let t = term(cx, d)?;
+                    cx.k.accumulate(ReduceOp::Sum, one, 0, t);
                     Ok(())
-                })
-            })?;
-            cx.loop_("d", (main, width), 1, AxisKind::Serial, |cx, d| {
-                let t = term(cx, d)?;
-                cx.k.accumulate(ReduceOp::Sum, one, 0, t);
+                })?;
+                let total = op2(ScalarOp::Add, Expr::Lanes { op: ReduceOp::Sum, buf: acc }, load(one, 0));
+                let buf = cx.buffer(out, Space::Out)?;
+                cx.k.store(buf, e, as_type(total, sum, dtype));
                 Ok(())
-            })?;
-            let total = op2(ScalarOp::Add, Expr::Lanes { op: ReduceOp::Sum, buf: acc }, load(one, 0));
-            let buf = cx.buffer(out, Space::Out)?;
-            cx.k.store(buf, e, as_type(total, sum, dtype));
-            Ok(())
-        })
+            },
+        )
     })?;
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
@@ -303,7 +347,7 @@ fn sparse(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
         let first = cx.load_index(indptr, row.clone());
         let end = cx.load_index(indptr, row + 1);
         cx.k.fill(acc, reduce.identity(sum));
-        cx.loop_("e", (first, end), 1, AxisKind::Serial, |cx, e| {
+        cx.serial("e", (first, end), 1, "the rows that are added up have no constant width, so each element is a sum by itself, in the order of its entries", |cx, e| {
             let mut from = at.clone();
             from[0] = match indices {
                 Some(indices) => cx.load_index(indices, e.clone()),

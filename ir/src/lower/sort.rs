@@ -40,17 +40,23 @@ pub(super) fn lower(
     let heads = ["left", "right"].map(|name| k.buffer(name, DType::I32, 1, Space::Register));
     k.for_("row", rows, AxisKind::Parallel(Split::Even), |k, row| {
         let start = row.clone() * n.clone();
+        k.why(&row, MERGED);
         k.for_("i", n.clone(), AxisKind::Serial, |k, i| {
+            k.why(&i, MERGED);
             k.store(temps[0], start.clone() + i.clone(), as_i32(i.into()));
         });
         let (mut from, mut to) = (temps[0], temps[1]);
         for pass in 0..passes {
             let merge = Merge { x, dtype, start: start.clone(), n: n.clone(), from, to, heads, descending };
             let run = 1i64 << pass;
-            k.for_step("s", 0, n.clone(), 2 * run, AxisKind::Serial, |k, s| merge.pair(k, s, run));
+            k.for_step("s", 0, n.clone(), 2 * run, AxisKind::Serial, |k, s| {
+                k.why(&s, MERGED);
+                merge.pair(k, s, run);
+            });
             std::mem::swap(&mut from, &mut to);
         }
         k.for_("i", kept.clone(), AxisKind::Serial, |k, i| {
+            k.why(&i, MERGED);
             let id = k.load_index(from, start.clone() + i.clone());
             let place = row.clone() * kept.clone() + i;
             k.store(ids, place.clone(), as_i32(id.clone().into()));
@@ -60,6 +66,9 @@ pub(super) fn lower(
     let len = |_| (DType::I32, Dim::clone(&elements));
     Ok(Lowered { calls: vec![cx.finish()], temps: [0, 1].map(len).to_vec() })
 }
+
+/// Why sorting is no vectors.
+const MERGED: &str = "runs are merged one element at a time: data decide which comes next";
 
 fn as_i32(e: Expr) -> Expr {
     Expr::Cast(DType::I32, Box::new(e))
@@ -89,6 +98,7 @@ impl Merge {
         k.store(self.heads[0], 0, as_i32(s.clone().into()));
         k.store(self.heads[1], 0, as_i32(middle.clone().into()));
         k.for_step("o", s, end.clone(), 1, AxisKind::Serial, |k, o| {
+            k.why(&o, MERGED);
             let [left, right] = self.heads.map(|head| k.load_index(head, 0));
             // What is read beyond a run is not used.
             let [a, b] = [&left, &right].map(|head| {

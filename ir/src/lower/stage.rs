@@ -66,14 +66,20 @@ pub(super) fn tile(cx: &mut Cx, plan: &Plan, first: Index, tile: i64) -> Result<
         } else {
             let from = first.clone();
             // What the run keeps is known after it as well; names bound in it are not.
-            cx.loop_("i", (Index::Const(0), Index::Const(tile)), 1, AxisKind::Serial, |cx, i| {
-                let row = row_at(cx, &plan.rows, from + i.clone(), i);
-                cx.row = Some(row);
-                for l in level..=end {
-                    level_of_row(cx, plan, all, l)?;
-                }
-                Ok(())
-            })?;
+            cx.serial(
+                "i",
+                (Index::Const(0), Index::Const(tile)),
+                1,
+                "rows of a tile come one after the other; vectors run along rows",
+                |cx, i| {
+                    let row = row_at(cx, &plan.rows, from + i.clone(), i);
+                    cx.row = Some(row);
+                    for l in level..=end {
+                        level_of_row(cx, plan, all, l)?;
+                    }
+                    Ok(())
+                },
+            )?;
         }
         for m in plan.members.iter().filter(|m| m.role == Role::Product && (level..=end).contains(&m.level)) {
             products::product(cx, plan, m, all[&m.value], first.clone(), tile)?;
@@ -291,12 +297,24 @@ fn row_loop(cx: &mut Cx, width: &Dim, mut list: Vec<Work>) -> Result<(), LowerEr
             let end = cx.dim(width);
             let blocks = end.clone().floor_div(wide);
             let main = blocks.clone() * wide;
-            cx.loop_("b", (Index::Const(0), blocks), 1, AxisKind::Serial, |cx, b| {
-                cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, vector, |cx, l| {
-                    element(cx, &list, b * wide + l.clone(), l)
-                })
-            })?;
-            cx.loop_("d", (main, end), 1, AxisKind::Serial, |cx, d| element(cx, &list, d, Index::Const(0)))?;
+            cx.serial(
+                "b",
+                (Index::Const(0), blocks),
+                1,
+                "vectors of a row come one after the other",
+                |cx, b| {
+                    cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, vector, |cx, l| {
+                        element(cx, &list, b * wide + l.clone(), l)
+                    })
+                },
+            )?;
+            cx.serial(
+                "d",
+                (main, end),
+                1,
+                "elements of a row that fill no vector: its width is known at a run",
+                |cx, d| element(cx, &list, d, Index::Const(0)),
+            )?;
         }
     }
     let row = cx.row.clone().ok_or_else(|| cx.fault("no row"))?;
@@ -425,7 +443,8 @@ fn edges(cx: &mut Cx, value: Operand, s: Staged) -> Result<(), LowerError> {
             false => cx.k.buffer(format!("e{}_{p0}", value.node.index()), sum, panel, Space::Register),
         };
         cx.k.fill(acc, reduce.identity(sum));
-        cx.loop_("e", (first.clone(), end.clone()), 1, AxisKind::Serial, |cx, e| {
+        let why = "entries of a row, as many as data say, are added in their order; vectors run over columns";
+        cx.serial("e", (first.clone(), end.clone()), 1, why, |cx, e| {
             if let Some(table) = table
                 && let Some(indices) = indices
                 && ahead > 0

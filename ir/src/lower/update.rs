@@ -47,22 +47,28 @@ pub(super) fn lower(job: &Job, out: Operand, op: Option<ReduceOp>) -> Result<Low
     let count = cx.dim(&product(&places));
     // A loop that never runs is left out, and with it positions along axes without one.
     let total = if count == Index::Const(0) { count } else { count * any };
-    cx.loop_("n", (Index::Const(0), total), 1, AxisKind::Serial, |cx, n| {
-        let index = if places.is_empty() { vec![] } else { cx.delinear(&places, n.clone()) };
-        cx.row =
-            Some(Row { index: index.clone(), flat: n, in_tile: Index::Const(0), shape: places.to_vec() });
-        let block = cx.block(x, coordinates, &index)?;
-        inner(cx, rest, vec![], &mut |cx, tail| {
-            let e = as_type(cx.value(u, &[index.clone(), tail.to_vec()].concat())?, dtype, sum);
-            let (buf, place) = (to.buffer(cx)?, [block.clone(), tail.to_vec()].concat());
-            let place = place_in(cx, &shape, &place);
-            match op {
-                Some(op) => cx.k.accumulate(op, buf, place, e),
-                None => cx.k.store(buf, place, e),
-            }
-            Ok(())
-        })
-    })?;
+    cx.serial(
+        "n",
+        (Index::Const(0), total),
+        1,
+        "blocks are put in their order: two of them may meet in one place",
+        |cx, n| {
+            let index = if places.is_empty() { vec![] } else { cx.delinear(&places, n.clone()) };
+            cx.row =
+                Some(Row { index: index.clone(), flat: n, in_tile: Index::Const(0), shape: places.to_vec() });
+            let block = cx.block(x, coordinates, &index)?;
+            inner(cx, rest, vec![], &mut |cx, tail| {
+                let e = as_type(cx.value(u, &[index.clone(), tail.to_vec()].concat())?, dtype, sum);
+                let (buf, place) = (to.buffer(cx)?, [block.clone(), tail.to_vec()].concat());
+                let place = place_in(cx, &shape, &place);
+                match op {
+                    Some(op) => cx.k.accumulate(op, buf, place, e),
+                    None => cx.k.store(buf, place, e),
+                }
+                Ok(())
+            })
+        },
+    )?;
     lowered.calls.push(cx.finish());
 
     if let Some(len) = &to.temporary {
@@ -128,6 +134,9 @@ fn inner(cx: &mut Cx, shape: &[Dim], at: Vec<Index>, body: &mut Body) -> Result<
             let kind = if rest.is_empty() { AxisKind::Vector(cx.target.lanes) } else { AxisKind::Serial };
             let end = cx.dim(size);
             cx.loop_("e", (Index::Const(0), end), 1, kind, |cx, i| {
+                if kind == AxisKind::Serial {
+                    cx.k.why(&i, "vectors run along the last axis of a block");
+                }
                 inner(cx, rest, [at, vec![i]].concat(), body)
             })
         }

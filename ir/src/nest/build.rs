@@ -12,6 +12,8 @@ pub struct KernelBuilder {
     kernel: Kernel,
     /// The open statement lists, innermost last.
     open: Vec<Vec<Stmt>>,
+    /// Why what stands in a loop, and in no vector loop within it, runs one value at a time.
+    scalar: Vec<(VarId, &'static str)>,
 }
 
 impl KernelBuilder {
@@ -25,7 +27,7 @@ impl KernelBuilder {
             vals: vec![],
             body: vec![],
         };
-        KernelBuilder { kernel, open: vec![vec![]] }
+        KernelBuilder { kernel, open: vec![vec![]], scalar: vec![] }
     }
 
     /// The run-time dimension of this name, declared on first use.
@@ -167,6 +169,19 @@ impl KernelBuilder {
     /// Asks for a cache line.
     pub fn prefetch(&mut self, buf: BufId, index: impl Into<Index>) {
         self.push(Stmt::Prefetch { buf, index: index.into() });
+    }
+
+    /// Notes why the work of a loop is done one value at a time, where that is decided: for explanations. `of` is the
+    /// loop's variable.
+    pub fn why(&mut self, of: &Index, why: &'static str) {
+        if let Index::Var(var) = of {
+            self.scalar.push((*var, why));
+        }
+    }
+
+    /// What was noted of loops.
+    pub fn notes(&self) -> &[(VarId, &'static str)] {
+        &self.scalar
     }
 
     /// The finished kernel.

@@ -143,7 +143,8 @@ pub enum Stmt {
         /// The value, of the buffer's type.
         value: Expr,
     },
-    /// `buf[index] = op(buf[index], value)`; a sum of a product is one fused multiply-add.
+    /// `buf[index] = op(buf[index], value)`; a sum of a product is one fused multiply-add (two
+    /// roundings on a target that has no such instruction).
     Accumulate {
         /// How to combine.
         op: ReduceOp,

@@ -110,12 +110,6 @@ pub(super) fn settle(graph: &mut Graph) -> Result<(), Diag> {
                     }
                 }
             }
-            Op::Index(_) => {
-                let whole = index_of_what_is_there(graph, &node.operands);
-                if let Some(whole) = whole {
-                    graph.replace(n.into(), whole);
-                }
-            }
             Op::Pad(p) => {
                 let x = node.operands[0];
                 if graph.shape_of(x)[p.axis].lower() <= 0 {
@@ -124,6 +118,19 @@ pub(super) fn settle(graph: &mut Graph) -> Result<(), Diag> {
                 }
             }
             _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Elements that are read by coordinates along an axis that may be empty are 0 where it is.
+pub(super) fn cover(graph: &mut Graph) -> Result<(), Diag> {
+    for n in graph.topological() {
+        let node = graph.node(n).clone();
+        if let Op::Index(_) = node.op
+            && let Some(whole) = index_of_what_is_there(graph, &node.operands)
+        {
+            graph.replace(n.into(), whole);
         }
     }
     Ok(())

@@ -59,6 +59,9 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether it only makes the program faster.
     pub optional: bool,
+    /// Whether plans to be checked as they run go without it: a rule that would move what is looked at, or a net under
+    /// numbers that such a run refuses.
+    pub unchecked: bool,
     run: fn(&mut Graph, &Options) -> Result<(), Diag>,
 }
 
@@ -68,54 +71,70 @@ pub const PASSES: &[Pass] = &[
         name: "simplify",
         doc: "applies the rules of algebra, movement and sparse sums to a fixpoint",
         optional: true,
+        unchecked: true,
         run: |g, _| rewrite::simplify(g),
     },
     Pass {
         name: "tighten",
         doc: "writes constants in bodies, computes once what no step changes, leaves out what nothing needs",
         optional: true,
+        unchecked: true,
         run: |g, _| bodies::tighten(g),
     },
     Pass {
         name: "inline",
         doc: "replaces composite ops that the library has no kernel for by their bodies",
         optional: false,
+        unchecked: false,
         run: canonical::inline,
     },
     Pass {
         name: "simplify",
         doc: "the same rules again, on what the bodies are made of",
         optional: true,
+        unchecked: true,
         run: |g, _| rewrite::simplify(g),
     },
     Pass {
         name: "guard",
         doc: "keeps ids that the program computes within what kernels index by them",
         optional: false,
+        unchecked: true,
         run: |g, _| canonical::guard(g),
+    },
+    Pass {
+        name: "cover",
+        doc: "gives what may be empty and is indexed a zero to read",
+        optional: false,
+        unchecked: true,
+        run: |g, _| canonical::cover(g),
     },
     Pass {
         name: "orient",
         doc: "brings products and reductions into the forms that kernels are written for",
         optional: false,
+        unchecked: false,
         run: |g, _| canonical::orient(g),
     },
     Pass {
         name: "tighten",
         doc: "the same again, for what the passes have written in bodies",
         optional: true,
+        unchecked: true,
         run: |g, _| bodies::tighten(g),
     },
     Pass {
         name: "settle",
         doc: "writes parts of row-sparse values and pads of what may be empty without either",
         optional: false,
+        unchecked: false,
         run: |g, _| canonical::settle(g),
     },
     Pass {
         name: "clean",
         doc: "removes what no output and no update needs",
         optional: false,
+        unchecked: false,
         run: |g, _| {
             g.remove_dead();
             Ok(())
@@ -131,14 +150,24 @@ impl Pass {
     }
 }
 
+/// The passes that run with these options, in order.
+pub(crate) fn chosen(options: &Options) -> impl Iterator<Item = &'static Pass> + use<> {
+    let Options { rewrite, checked, .. } = *options;
+    PASSES.iter().filter(move |p| (rewrite || !p.optional) && !(checked && p.unchecked))
+}
+
 /// The graph as it is divided into regions.
 pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
-    for pass in PASSES {
-        if (options.rewrite && !options.checked) || !pass.optional {
-            pass.run(&mut graph, options)?;
-        }
-    }
+    chosen(options).try_for_each(|pass| pass.run(&mut graph, options))?;
+    Ok(graph)
+}
+
+/// A graph with bodies in place of its composite ops.
+pub fn inlined(graph: &Graph) -> Result<Graph, Diag> {
+    let mut graph = graph.clone();
+    let target = Target::default();
+    canonical::inline(&mut graph, &Options::new(&target))?;
     Ok(graph)
 }
 

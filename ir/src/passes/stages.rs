@@ -1,6 +1,6 @@
 //! What the passes made, as text for people. The same graph gives the same text on every machine.
 
-use super::{Options, PASSES, lower, regions};
+use super::{Options, chosen, lower, regions};
 use crate::diag::Diag;
 use crate::fuse::{Fusion, Kind, Refusal, Region, owners};
 use crate::graph::text::Names;
@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 /// A stage of the pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {
-    /// The pass that ends with it, or what it is: `graph`, the names of [`PASSES`], `regions`, `nests`, `plan`.
+    /// The pass that ends with it, or what it is: `graph`, the names of [`PASSES`](super::PASSES), `regions`, `nests`, `plan`.
     pub name: &'static str,
     /// Its text; of a pass that changed nothing, `as before`.
     pub text: String,
@@ -28,7 +28,7 @@ pub fn stages(graph: &Graph, options: &Options) -> Result<Vec<Stage>, Diag> {
     let mut text = graph.to_string();
     let mut all = vec![Stage { name: "graph", text: text.clone() }];
     let mut optimised = graph.clone();
-    for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
+    for pass in chosen(options) {
         pass.run(&mut optimised, options)?;
         let before = std::mem::replace(&mut text, optimised.to_string());
         let shown = if text == before { "as before\n".to_owned() } else { text.clone() };

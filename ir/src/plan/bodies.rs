@@ -13,6 +13,7 @@ use crate::dtype::DType;
 use crate::graph::text::symbols;
 use crate::graph::{Body, Graph, NodeId, Operand};
 use crate::lower::{Arg, How};
+use crate::nest::VarId;
 use crate::ops::Op;
 use crate::passes::divide;
 use crate::types::{Shape, Type};
@@ -140,11 +141,17 @@ impl Builder<'_> {
         let mut named = own.schedules;
         named.retain(|(name, _)| !own.ranges.contains(name));
         from.bodies.extend(named.into_iter().chain(own.bodies));
-        self.splice(part, homes, outs, turn)
+        self.splice((part, own.scalar), homes, outs, turn)
     }
 
-    /// Writes the program of a body into this one.
-    fn splice(&mut self, part: Program, homes: &[Home], outs: &[Home], turn: Loop) -> Result<(), Diag> {
+    /// Writes the program of a body into this one; of each of its kernels, why loops are no vectors.
+    fn splice(
+        &mut self,
+        (part, scalar): (Program, Vec<Vec<(VarId, &'static str)>>),
+        homes: &[Home],
+        outs: &[Home],
+        turn: Loop,
+    ) -> Result<(), Diag> {
         let (first, controls, group) =
             (self.program.launches.len(), self.program.controls.len(), self.next_group());
         let arena = self.parts.len();
@@ -188,7 +195,8 @@ impl Builder<'_> {
         {
             let buffers = launch.buffers.iter().map(|b| at[*b]).collect();
             let origin = super::Origin { group: group + origin.group, ..origin };
-            self.push(part.kernels[launch.kernel].clone(), schedule, buffers, origin)?;
+            let (kernel, scalar) = (part.kernels[launch.kernel].clone(), scalar[launch.kernel].clone());
+            self.push(kernel, scalar, schedule, buffers, origin)?;
         }
         for mut c in part.controls {
             c.first += first;

@@ -12,7 +12,7 @@ use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::schedule;
 use crate::lower::{Arg, Call, How, Schedule, lower};
 use crate::nest::build::{KernelBuilder, load};
-use crate::nest::{AxisKind, Kernel, Space, Split};
+use crate::nest::{AxisKind, Kernel, Space, Split, VarId};
 use crate::ops::Op;
 use crate::text::nearest;
 use crate::types::{Shape, Type, product};
@@ -69,6 +69,7 @@ pub(super) fn build_part<'a>(
         prefix,
         within: vec![],
         parts: vec![],
+        scalar: vec![],
     };
     for (name, o) in &graph.outputs {
         let t = tensor(graph, *o, &format!("output `{name}`"))?;
@@ -120,7 +121,7 @@ pub(super) fn build_part<'a>(
             Arg::Temp(_) => None,
         };
     }
-    from.regions = regions;
+    (from.regions, from.scalar) = (regions, b.scalar);
     Ok((b.program, from))
 }
 
@@ -135,6 +136,8 @@ pub(super) struct Builder<'a> {
     pub parts: Vec<Tenant>,
     /// Buffers within them: which, in which of them, and where.
     pub within: Vec<(usize, usize, usize)>,
+    /// Of each kernel, why loops are no vectors.
+    scalar: Vec<Vec<(VarId, &'static str)>>,
 }
 
 /// The place of a buffer that has none yet.
@@ -203,7 +206,7 @@ impl Builder<'_> {
                 a => self.buffer(*a)?,
             });
         }
-        self.push(call.kernel, schedule, buffers, origin)
+        self.push(call.kernel, call.scalar, schedule, buffers, origin)
     }
 
     /// What a checked run looks at around the launches of a region, from `first` on.
@@ -264,6 +267,7 @@ impl Builder<'_> {
     pub fn push(
         &mut self,
         kernel: Kernel,
+        scalar: Vec<(VarId, &'static str)>,
         schedule: Schedule,
         buffers: Vec<usize>,
         origin: Origin,
@@ -283,6 +287,7 @@ impl Builder<'_> {
         let at = self.program.kernels.iter().position(|k| same(k, &kernel)).unwrap_or_else(|| {
             self.program.kernels.push(kernel);
             self.program.schedules.push(schedule);
+            self.scalar.push(scalar);
             self.program.kernels.len() - 1
         });
         self.program.launches.push(Launch { kernel: at, buffers, dims });
@@ -355,7 +360,7 @@ impl Builder<'_> {
         let bytes = &product(&d.shape) * &d.dtype.size().into();
         let group = self.next_group();
         let span = self.graph.node(value.node).span.clone();
-        self.push(kernel, schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
+        self.push(kernel, vec![], schedule::copy(), vec![from, to], Origin::copy(group, span, &bytes))
     }
 
     /// The number of the next group of launches.

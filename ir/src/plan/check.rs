@@ -122,11 +122,7 @@ pub fn hazards(graph: &Graph, n: NodeId) -> Vec<Hazard> {
                 Op::IndexUpdate(_) => node.operands.len() - 2,
                 _ => node.operands.len() - 1,
             };
-            // Along an axis without a position reading is no fault: it gives 0. `settle` has written that out, with
-            // coordinates that fit, before plans are made.
-            let read = matches!(node.op, Op::Index(_));
-            let axes = (0..count).filter(|axis| !(read && shape[*axis].lower() <= 0));
-            axes.map(|axis| Hazard::Rows(1 + axis, shape[axis].clone())).collect()
+            (0..count).map(|axis| Hazard::Rows(1 + axis, shape[axis].clone())).collect()
         }
         _ => {
             let unchecked =

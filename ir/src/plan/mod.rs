@@ -17,7 +17,7 @@ use crate::dtype::DType;
 use crate::fuse::Region;
 use crate::graph::{InputKind, Operand};
 use crate::lower::Schedule;
-use crate::nest::Kernel;
+use crate::nest::{Kernel, VarId};
 use crate::types::{CsrType, Shape, Type};
 use std::sync::Arc;
 
@@ -81,6 +81,8 @@ pub struct Provenance {
     pub ranges: Vec<String>,
     /// The schedules of the regions of bodies, by name.
     pub bodies: Vec<(String, Schedule)>,
+    /// Of each kernel, the loops whose own work runs one value at a time, and why lowering decided so.
+    pub scalar: Vec<Vec<(VarId, &'static str)>>,
 }
 
 /// A table that is read, or written, by computed row numbers.

@@ -8,6 +8,7 @@
 //! * [`controls`]: small graphs with loops and branches.
 //! * [`random_schedules`]: other decisions about kernels than the usual ones.
 //! * [`compare`]: results against expected ones, with a [`Tolerance`].
+//! * [`unguarded`]: accesses of a checked plan at positions that nobody has looked at.
 //! * [`in_f64`]: the same graph in f64, for the error that a format itself costs.
 //!
 //! A property that holds for compiled code reads: for any graph of [`graphs`], its results compare equal to
@@ -17,6 +18,7 @@ mod builder;
 mod compare;
 mod control;
 mod graphs;
+mod guarded;
 mod schedules;
 mod sparse;
 mod steps;
@@ -26,6 +28,7 @@ mod widen;
 pub use compare::{Mismatch, Nan, Tolerance, compare, compare_all};
 pub use control::controls;
 pub use graphs::{Options, RandomGraph, graphs};
+pub use guarded::unguarded;
 pub use schedules::random_schedules;
 pub use sparse::{pattern, random_pattern, symmetric_pattern};
 pub use values::{array, ids, random_array, random_ids, shape, size, wild};

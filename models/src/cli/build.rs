@@ -6,7 +6,7 @@ use super::program::ProgramArgs;
 use super::{CliError, Status};
 use latentc::aot::{self, Emit};
 use latentc::debug::{Dumped, dump};
-use latentc::{Array, DType, Isa, Schedules, Store};
+use latentc::{Array, DType, Ids, Isa, Schedules, Store};
 use safetensors::SafeTensors;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -50,6 +50,10 @@ pub struct Args {
     /// caller maps [default: embedded where values are given or the model has them, else caller].
     #[arg(long, value_enum, value_name = "KIND")]
     weights: Option<WeightsArg>,
+    /// What happens with row numbers of an input that are outside of their table: error, clamp or wrap, for every program
+    /// with an input of that name [default: error]. May be given several times.
+    #[arg(long, value_name = "INPUT=POLICY", value_parser = policy)]
+    ids: Vec<(String, Ids)>,
     /// The values to embed: the folder of a run, or a safetensors file.
     #[arg(long, value_name = "PATH")]
     values: Option<PathBuf>,
@@ -77,6 +81,7 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     if let Some(target) = &args.target {
         library = library.target(target);
     }
+    let mut known: Vec<&String> = vec![];
     for (word, chosen) in args.program.open_all(out)? {
         if let Some(dir) = &args.dump {
             let (isa, schedules) = (first_isa(args)?, Schedules::default());
@@ -90,6 +95,10 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         }
         let prefix = if word.is_empty() { name.clone() } else { format!("{name}_{word}") };
         library = library.add_graph(&prefix, &chosen.graph);
+        for (input, policy) in args.ids.iter().filter(|(input, _)| chosen.graph.input(input).is_some()) {
+            library = library.ids(input, *policy);
+            known.push(input);
+        }
         let values = given.as_ref().or(chosen.values.as_ref());
         // A file that brings values along is a whole program with them.
         let usual = if values.is_some() { WeightsArg::Embedded } else { WeightsArg::Caller };
@@ -99,6 +108,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
             (WeightsArg::External, _) => library.external_weights(),
             (WeightsArg::Caller, _) => library,
         };
+    }
+    if let Some((input, _)) = args.ids.iter().find(|(input, _)| !known.contains(&input)) {
+        return Err(CliError::NoInput { name: input.clone() });
     }
     let built = library.compile(emit.iter().any(|e| matches!(e, Emit::LlvmIr | Emit::Asm)))?;
     let files = built.write(&args.out, &emit)?;
@@ -128,6 +140,12 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     });
     out.event("library", members(record))?;
     Ok(Status::Done)
+}
+
+/// An input and what happens with its row numbers.
+fn policy(text: &str) -> Result<(String, Ids), String> {
+    let (input, policy) = text.split_once('=').ok_or("expected INPUT=POLICY, such as user=clamp")?;
+    Ok((input.to_owned(), policy.parse()?))
 }
 
 /// The first instruction set that code is made for.

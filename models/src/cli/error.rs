@@ -119,6 +119,12 @@ pub enum CliError {
         "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
     )]
     NoValues,
+    /// An input that no program has.
+    #[error("--ids {name}: no program that is built has an input of that name; the header lists them")]
+    NoInput {
+        /// The name given.
+        name: String,
+    },
     /// A kernel that the program does not have.
     #[error("no kernel `{name}`; there are: {valid}")]
     NoKernel {

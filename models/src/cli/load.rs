@@ -25,6 +25,10 @@ pub struct MachineArgs {
     checked: bool,
     #[command(flatten)]
     pub profile: ProfileArgs,
+    /// The instruction set to compile for: x86-64-v2, x86-64-v3, x86-64-v4 or neon, up to what this processor has
+    /// [default: all that it has]. Results are those of a library that was built for it, to the last bit.
+    #[arg(long, value_name = "NAME")]
+    level: Option<String>,
     /// Write numbered files of every stage of what is compiled, graphs to machine code, below this folder.
     #[arg(long, value_name = "DIR")]
     dump: Option<PathBuf>,
@@ -43,10 +47,14 @@ impl MachineArgs {
             DeviceArg::Cpu => Device::Cpu,
             DeviceArg::Interp => Device::Interp,
         };
-        // The option of a process, which has one command line: it lives as long as that.
-        let dump = self.dump.clone().map(|dir| &*Box::leak(dir.into_boxed_path()));
-        let profile = self.profile.is_on();
-        Machine { device, threads: self.threads, profile, checked: self.checked, dump }
+        Machine {
+            device,
+            threads: self.threads,
+            profile: self.profile.is_on(),
+            checked: self.checked,
+            dump: self.dump.clone(),
+            level: self.level.clone(),
+        }
     }
 }
 

@@ -27,6 +27,7 @@ mod run;
 mod switches;
 mod table;
 mod train;
+mod unpack;
 
 pub use error::CliError;
 pub use output::Output;
@@ -64,6 +65,7 @@ enum Command {
     Bench(bench::Args),
     Doctor(doctor::Args),
     Pack(pack::Args),
+    Unpack(unpack::Args),
 }
 
 /// How a command ended that did not fail.
@@ -91,11 +93,10 @@ pub fn main() -> ExitCode {
         Command::Eval(a) => a.json,
         Command::Recommend(a) => a.json,
         Command::Run(a) => a.json,
-
         Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
         Command::Explain(a) => a.json,
-        Command::Bench(_) | Command::Pack(_) => false,
+        Command::Bench(_) | Command::Pack(_) | Command::Unpack(_) => false,
     });
     let result = match &cli.command {
         Command::List(a) => list::run(a, &out),
@@ -108,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Bench(a) => bench::run(a, &out),
         Command::Doctor(a) => doctor::run(a, &out),
         Command::Pack(a) => pack::run(a, &out),
+        Command::Unpack(a) => unpack::run(a, &out),
     };
     match result {
         Ok(Status::Done) => ExitCode::SUCCESS,

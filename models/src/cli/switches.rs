@@ -57,6 +57,12 @@ pub const SWITCHES: &[Switch] = &[
         changes: "one kernel an op: slower, more memory, floats may round otherwise",
     },
     Switch {
+        name: "--level NAME",
+        words: &["train", "eval", "recommend"],
+        about: "what a library that was built for this instruction set computes, to the last bit",
+        changes: "the order of sums",
+    },
+    Switch {
         name: "--peaks",
         words: &["bench"],
         about: "what memory, caches and arithmetic give at most, and the latency of a launch",

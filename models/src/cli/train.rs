@@ -110,8 +110,9 @@ struct Ready {
 pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     let stop = stop_on_signals().map_err(CliError::Signals)?;
     let machine = args.machine.machine();
-    let (mut ready, run) = if args.resume { resume(args, machine, out)? } else { begin(args, machine, out)? };
-    announce(&ready, &run, machine, out)?;
+    let (mut ready, run) =
+        if args.resume { resume(args, &machine, out)? } else { begin(args, &machine, out)? };
+    announce(&ready, &run, &machine, out)?;
     let mut progress = Progress::new(*out, stop.clone());
     let outcome = run.train(ready.model.as_mut(), &mut progress, &stop);
     progress.finish();
@@ -142,11 +143,11 @@ fn build(
     system: &'static System,
     configured: &Configured,
     data: &Arc<Interactions>,
-    machine: Machine,
+    machine: &Machine,
     out: &Output,
 ) -> Result<Box<dyn Recommender>, CliError> {
     let refused = |source| CliError::Model { system: system.name, source };
-    let mut model = configured.build(data, machine).map_err(refused)?;
+    let mut model = configured.build(data, machine.clone()).map_err(refused)?;
     let done = model.prepare().map_err(refused)?;
     if !done.is_empty() {
         out.note(&format!("compiled {done}"));
@@ -155,7 +156,7 @@ fn build(
 }
 
 /// Everything that can be wrong is looked at before the folder is made.
-fn begin(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), CliError> {
+fn begin(args: &Args, machine: &Machine, out: &Output) -> Result<(Ready, Run), CliError> {
     let system = find(&args.system)?;
     let configured = (system.configure)(&args.sources(Sources::default())?)?;
     let source = data_source(args.data.as_deref().unwrap_or(SHIPPED[0]));
@@ -169,7 +170,7 @@ fn begin(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), Cl
     Ok((Ready { system, data, source, model, dir, ks, quick: args.quick }, run))
 }
 
-fn resume(args: &Args, machine: Machine, out: &Output) -> Result<(Ready, Run), CliError> {
+fn resume(args: &Args, machine: &Machine, out: &Output) -> Result<(Ready, Run), CliError> {
     let system = find(&args.system)?;
     let dir = RunDir::open(system.name, args.out.as_deref())?;
     let path = dir.last();
@@ -205,7 +206,7 @@ fn meta(system: &System, configured: &Configured, data: &Interactions, source: &
     }
 }
 
-fn announce(ready: &Ready, run: &Run, machine: Machine, out: &Output) -> Result<(), CliError> {
+fn announce(ready: &Ready, run: &Run, machine: &Machine, out: &Output) -> Result<(), CliError> {
     let Ready { system, data, source, dir, .. } = ready;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = if machine.threads == 0 { cores } else { machine.threads };

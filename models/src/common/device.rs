@@ -3,13 +3,13 @@
 use crate::systems::{Device, Machine};
 pub use latentc::{Isa, Report, Session, Store, llvm_version};
 use latentc::{Options, Program, Result};
+use std::borrow::Borrow;
 
 /// A program made ready for a machine.
-pub fn compile(program: &Program, machine: Machine) -> Result<Session> {
-    let Machine { threads, profile, checked, .. } = machine;
-    let dump = machine.dump.map(|dir| dir.to_owned());
-    let options = Options { threads, profile, checked, dump, ..Options::default() };
-    let device = match machine.device {
+pub fn compile(program: &Program, machine: impl Borrow<Machine>) -> Result<Session> {
+    let Machine { device, threads, profile, checked, dump, level } = machine.borrow().clone();
+    let options = Options { threads, profile, checked, dump, level, ..Options::default() };
+    let device = match device {
         Device::Cpu => latentc::cpu()?,
         Device::Interp => latentc::interp(),
     };

@@ -124,7 +124,7 @@ impl EmbeddingRecommender {
     pub fn embed(&mut self) -> Result<[&[f32]; 2], ModelError> {
         let session = match &mut self.embed {
             Some(session) => session,
-            empty => empty.insert(with_pattern(&self.programs.embed, &self.programs.adj, self.machine)?),
+            empty => empty.insert(with_pattern(&self.programs.embed, &self.programs.adj, &self.machine)?),
         };
         if !self.embedded {
             session.run(&mut self.store)?;
@@ -137,7 +137,7 @@ impl EmbeddingRecommender {
     /// The program that ranks lists of `k`, with the rows in it.
     fn ranker(&mut self, k: usize) -> Result<&mut Session, ModelError> {
         if self.rank.as_ref().is_none_or(|r| r.k != k) {
-            let mut session = compile(&rank(&self.data, self.programs.width, k)?, self.machine)?;
+            let mut session = compile(&rank(&self.data, self.programs.width, k)?, &self.machine)?;
             session.set_csr("seen", self.seen.clone())?;
             self.rank = Some(Rank { k, session, fresh: false });
         }
@@ -173,7 +173,7 @@ fn rank(data: &Interactions, width: usize, k: usize) -> Result<Program, ModelErr
 fn with_pattern(
     program: &Program,
     adj: &Option<Arc<CsrArray>>,
-    machine: Machine,
+    machine: &Machine,
 ) -> Result<Session, ModelError> {
     let mut session = compile(program, machine)?;
     if let Some(adj) = adj {
@@ -207,7 +207,7 @@ impl Recommender for EmbeddingRecommender {
         {
             let session = match slot {
                 Some(session) => session,
-                empty => empty.insert(with_pattern(program, adj, self.machine)?),
+                empty => empty.insert(with_pattern(program, adj, &self.machine)?),
             };
             words.push(describe(what, &session.report()));
         }
@@ -217,7 +217,7 @@ impl Recommender for EmbeddingRecommender {
     fn train_step(&mut self, batch: Batch<'_>) -> Result<f32, ModelError> {
         let session = match &mut self.step {
             Some(session) => session,
-            empty => empty.insert(with_pattern(&self.programs.step, &self.programs.adj, self.machine)?),
+            empty => empty.insert(with_pattern(&self.programs.step, &self.programs.adj, &self.machine)?),
         };
         let columns = [("user", batch.user), ("pos", batch.positive), ("neg", batch.negative)];
         for (name, ids) in columns {

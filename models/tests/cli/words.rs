@@ -24,6 +24,7 @@ fn help_teaches_with_examples() {
         "bench --help",
         "explain --help",
         "build --help",
+        "unpack --help",
     ] {
         let text = place.run(words).ok();
         assert!(text.contains("latentc train") || text.contains("Example"), "{words}: {text}");
@@ -49,6 +50,18 @@ fn systems_are_listed_with_their_configuration() {
     place.write("mine.toml", mine.join("\n"));
     let e = place.run("train ngcf --config mine.toml").error();
     assert!(e.contains("mine.toml:") && e.contains("`epochs`: 0 found, expected at least 1"), "{e}");
+}
+
+#[test]
+fn what_is_unpacked_is_packed_again() {
+    let place = Place::new();
+    let said = place.run("unpack gowalla --out data").ok();
+    assert!(said.contains("29,858 users") && said.contains("train.txt"), "{said}");
+    let train = std::fs::read_to_string(place.path("data/train.txt")).unwrap();
+    assert_eq!(train.lines().count(), 29_858);
+    place.run("pack --data data --name gowalla --out again.lcd").ok();
+    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gowalla.lcd");
+    assert!(std::fs::read(place.path("again.lcd")).unwrap() == std::fs::read(shipped).unwrap());
 }
 
 #[test]

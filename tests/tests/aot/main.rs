@@ -12,6 +12,7 @@
 
 mod bits;
 mod c;
+mod ids;
 mod refusals;
 mod rust;
 mod targets;
@@ -34,12 +35,16 @@ fn data() -> Interactions {
     open(&examples().join("c/data"), Declared { users: None, items: None }).unwrap()
 }
 
-/// The programs of LightGCN for the data of the examples, as the C example wants them.
-fn lightgcn() -> Vec<(&'static str, Program)> {
-    let settings = ["dim=16", "layers=2", "batch=256"];
+/// The programs of LightGCN for a data set.
+fn programs(data: &Interactions, settings: &[&str]) -> Vec<(&'static str, Program)> {
     let sources = settings.iter().fold(Sources::default(), |s, setting| s.setting(*setting));
     let configured = (find("lightgcn").unwrap().configure)(&sources).unwrap();
-    configured.programs(&data()).unwrap()
+    configured.programs(data).unwrap()
+}
+
+/// Those for the data of the examples, small ones.
+fn lightgcn() -> Vec<(&'static str, Program)> {
+    programs(&data(), &["dim=16", "layers=2", "batch=256"])
 }
 
 /// Whether a tool can be started.

@@ -29,7 +29,7 @@ proptest! {
 
     #[test]
     fn ahead_of_time(graph in controls(DType::F32, 3)) {
-        ahead::check(&graph)?;
+        ahead::check(&graph, "native")?;
     }
 
     #[test]

@@ -299,7 +299,7 @@ impl<'c> Emitter<'_, 'c> {
     fn accumulate(&mut self, op: ReduceOp, buf: BufId, index: &Index, value: &Expr) -> Done {
         let dtype = self.written(buf)?;
         let place = self.name_of(buf);
-        // A sum of a product is one operation with one rounding.
+        // A sum of a product is one operation, with one rounding where the machine has that.
         let terms = match value {
             Expr::Op(ScalarOp::Mul, ab) if op == ReduceOp::Sum && dtype.is_float() && ab.len() == 2 => {
                 vec![self.expr_of(&ab[0], dtype, &place)?, self.expr_of(&ab[1], dtype, &place)?]
@@ -337,14 +337,15 @@ impl<'c> Emitter<'_, 'c> {
         Ok(())
     }
 
-    /// What an accumulation leaves: `old op term`, or `old + a * b` in one rounding.
+    /// What an accumulation leaves: `old op term`, or `old + a * b`, which machines without the instruction for it
+    /// round twice: one rounding would be a call of the C library for every lane.
     fn combined(&self, op: ReduceOp, old: Value<'c>, terms: &[Value<'c>]) -> Result<Value<'c>, EmitError> {
         let o = self.ops;
         let n = terms.iter().map(|t| lanes(t.raw)).chain([lanes(old.raw)]).max().unwrap_or(1);
         let old_raw = o.splat(old.raw, n)?;
         let raw = match terms {
             [a, b] => {
-                let r = o.fma(o.splat(a.raw, n)?, o.splat(b.raw, n)?, old_raw)?;
+                let r = o.mad(o.splat(a.raw, n)?, o.splat(b.raw, n)?, old_raw)?;
                 o.round_to(old.dtype, r)?
             }
             [a] => o.combine(op, old.dtype, old_raw, o.splat(a.raw, n)?)?,

@@ -2,9 +2,10 @@
 //! pair: `user item plays`, ids from 1).
 
 use super::{
-    DataError, Declared, Interactions, MAX_NODES, Pair, Place, RawSplit, Table, Warning, WarningKind, build,
-    read::read,
+    DataError, Declared, Interactions, Lists, MAX_NODES, Pair, Place, RawSplit, Table, Warning, WarningKind,
+    build, read::read,
 };
+use std::fmt::Write as _;
 use std::path::Path;
 
 /// A data set in NGCF's format. A gzip file is recognised by its content.
@@ -28,6 +29,18 @@ pub fn load_lastfm(
 ) -> Result<Interactions, DataError> {
     let split = |path: &Path| parse_lastfm(&path.display().to_string(), &read(path)?);
     build(name, split(train)?, split(test)?, declared)
+}
+
+/// The text of lists in NGCF's format: a line for every user, with an item or without, users and items ascending.
+/// Reading it back gives the same lists; items above the greatest one are not told of.
+pub fn to_ngcf(lists: &Lists) -> String {
+    let mut text = String::with_capacity(8 * lists.pairs());
+    for user in 0..lists.users() {
+        let _ = write!(text, "{user}");
+        lists.of(user).iter().for_each(|item| _ = write!(text, " {item}"));
+        text.push('\n');
+    }
+    text
 }
 
 /// The lines of a file with their numbers and words; empty ones are counted.
@@ -199,6 +212,15 @@ mod tests {
             kinds,
             [(WarningKind::EmptyLine, 1, "train.txt:2"), (WarningKind::NoTrainItem, 2, "user 1")]
         );
+    }
+
+    #[test]
+    fn lists_come_back_from_their_text() {
+        let d = ngcf("0 3 1\n2 0\n", "0 2\n3 1\n").unwrap();
+        let texts = [&d.train, &d.test].map(to_ngcf);
+        assert_eq!(texts, ["0 1 3\n1\n2 0\n3\n", "0 2\n1\n2\n3 1\n"]);
+        let back = ngcf(&texts[0], &texts[1]).unwrap();
+        assert_eq!((back.users, back.items, back.train, back.test), (d.users, d.items, d.train, d.test));
     }
 
     #[test]

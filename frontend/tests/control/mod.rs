@@ -21,7 +21,10 @@ fn trained(program: &Program) -> Vec<Vec<(String, Vec<f64>)>> {
         let outputs = m.run();
         let mut values: Vec<(String, Vec<f64>)> =
             outputs.into_iter().map(|(name, (_, values))| (name, values)).collect();
-        values.extend(program.params().map(|p| (p.name.clone(), m.get(&p.name))));
+        // They are declared in the order of their use, which differs.
+        let mut params: Vec<_> = program.params().map(|p| (p.name.clone(), m.get(&p.name))).collect();
+        params.sort_by(|a, b| a.0.cmp(&b.0));
+        values.extend(params);
         all.push(values);
     }
     all

@@ -241,6 +241,17 @@ impl Builder<'_> {
             }
             // What is made of nothing is as it was written.
             let made = !matches!(node.op, Op::Fill(_));
+            // What a constant brings in is meant.
+            let constants: Vec<f64> = node
+                .operands
+                .iter()
+                .filter_map(|x| match &graph.node(behind(graph, *x).node).op {
+                    Op::Fill(f) if f.value.dtype().is_float() => Some(f.value.as_f64()),
+                    _ => None,
+                })
+                .collect();
+            let made = made && !constants.iter().any(|c| c.is_nan());
+            let meant = means_infinity(&node.op) || constants.iter().any(|c| c.is_infinite());
             for o in region.outputs.iter().filter(|o| o.node == n && made) {
                 let Some(t) = graph.type_of(*o).as_tensor().filter(|t| t.dtype.is_float()) else { continue };
                 let mut reads = vec![];
@@ -255,8 +266,7 @@ impl Builder<'_> {
                     }
                 }
                 let writes = self.buffer(Arg::Value(shared.get(o).copied().unwrap_or(*o)))?;
-                let infinite = means_infinity(&node.op);
-                let kind = CheckKind::Finite { reads, writes, infinite };
+                let kind = CheckKind::Finite { reads, writes, infinite: meant };
                 let operands = operands_of(graph, n);
                 self.program.checks.push(Check { launch: last, at: at.clone(), operands, kind });
             }

@@ -44,13 +44,14 @@ fn is_good(program: &Program, launch: usize, buffer: usize) -> bool {
             let ops = &program.origins[l].ops;
             // Counts and orders that a kernel made; numbers that were moved as they were.
             let moved = || {
-                const MOVES: [&str; 5] = ["reshape", "permute", "broadcast", "concat", "row_sparse_parts"];
+                const MOVES: [&str; 6] =
+                    ["reshape", "permute", "broadcast", "concat", "row_sparse_parts", "csr_array"];
                 let all = ops.iter().all(|o| MOVES.contains(&o.op));
                 all && buffers.iter().all(|(b, at)| b.space != Space::In || is_good(program, l, **at))
             };
             makes
                 && (program.origins[l].group == program.origins[launch].group
-                    || ops.iter().any(|o| o.op == "segments")
+                    || ops.iter().any(|o| matches!(o.op, "segments" | "segment_ids"))
                     || l < launch && moved())
         })
 }

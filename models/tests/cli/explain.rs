@@ -198,7 +198,7 @@ fn dumps_hold_every_stage() {
     let mut names: Vec<String> =
         std::fs::read_dir(&dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names[..3], ["00-graph.ir", "01-simplify.ir", "02-inline.ir"]);
+    assert_eq!(names[..4], ["00-graph.ir", "01-simplify.ir", "02-tighten.ir", "03-inline.ir"]);
     assert!(
         names.contains(&"schedules.txt".to_owned()) && names.iter().any(|n| n.ends_with("-plan.txt")),
         "{names:?}"

@@ -59,9 +59,14 @@ fn what_is_unpacked_is_packed_again() {
     assert!(said.contains("29,858 users") && said.contains("train.txt"), "{said}");
     let train = std::fs::read_to_string(place.path("data/train.txt")).unwrap();
     assert_eq!(train.lines().count(), 29_858);
+    // The files differ where another library has compressed them; what is in them does not.
     place.run("pack --data data --name gowalla --out again.lcd").ok();
-    let shipped = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("data/gowalla.lcd");
-    assert!(std::fs::read(place.path("again.lcd")).unwrap() == std::fs::read(shipped).unwrap());
+    place.run("unpack again.lcd --out again").ok();
+    for name in ["train.txt", "test.txt"] {
+        let [first, again] =
+            ["data", "again"].map(|dir| std::fs::read(place.path(&format!("{dir}/{name}"))).unwrap());
+        assert!(first == again, "{name}");
+    }
 }
 
 #[test]

@@ -357,3 +357,20 @@ fn a_checked_plan_of_integers() {
 fn holds_checked(text: &str, dims: &[(&str, usize)]) {
     crate::checked::check(&with_inputs(graph(text), dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
 }
+
+/// The derivative of singular values divides by their differences, which are nothing for one value.
+#[test]
+fn a_checked_derivative_of_a_column() {
+    let text = "graph g {
+        dim m: 1..=64
+        data x: f32[m, 3, 1]
+        %0, %1, %2 = svd(x) : f32[m, 3, 1], f32[m, 1], f32[m, 1, 1]
+        output u = %0
+        output s = %1
+        output v = %2
+    }";
+    for m in [1, 2] {
+        let given = with_inputs(graph(text), &[("m", m)]).with_gradients();
+        crate::checked::check(&given, 1e-4).unwrap_or_else(|e| panic!("{e}\n{}", given.graph));
+    }
+}

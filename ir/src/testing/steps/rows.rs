@@ -189,7 +189,14 @@ pub(super) fn spmm(b: &mut Builder<'_>) -> Option<()> {
         weights = b.value(b.float, Shape::from_iter([ty.nnz]));
         operands.push(&weights);
     }
-    b.add(Spmm { transpose, weighted }, &operands)?;
+    let one = b.add(Spmm { transpose, weighted }, &operands)?;
+    if !weighted && b.one_in(2) {
+        // Two products with one pattern, added up, as rewriting looks for them.
+        let shape = shape_of(b, &x);
+        let more = b.value(b.float, shape);
+        let other = b.add(Spmm { transpose, weighted }, &[&csr, &more])?;
+        b.map(ScalarOp::Add, &[&one[0], &other[0]])?;
+    }
     Some(())
 }
 

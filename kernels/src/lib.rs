@@ -13,6 +13,7 @@ pub mod matmul;
 pub mod schedule;
 pub mod score_top_k;
 pub mod segments;
+pub mod sort;
 pub mod tile;
 pub mod top_k;
 
@@ -22,5 +23,6 @@ pub use machine::Machine;
 pub use schedule::{Arg, Schedule, Step, Temp};
 pub use score_top_k::score_top_k;
 pub use segments::segments;
+pub use sort::sort;
 pub use tile::{Tile, heights, row_tiles, tile_product};
 pub use top_k::top_k;

@@ -2,7 +2,7 @@
 
 use crate::machine::Machine;
 use crate::schedule::{self, Schedule};
-use crate::{conv, matmul, score_top_k, segments, top_k};
+use crate::{conv, matmul, score_top_k, segments, sort, top_k};
 use latentc_ir::graph::{Graph, NodeId, Operand};
 use latentc_ir::lower::{Arg, Call, Library, Lowered, Target};
 use latentc_ir::ops::Op;
@@ -27,6 +27,7 @@ impl Library for Kernels {
         let schedule = match &graph.node(node).op {
             Op::ScoreTopK(op) => score_top_k(name, op, &types, &machine),
             Op::TopK(op) => top_k(name, op, &types, &machine),
+            Op::Sort(op) => sort(name, op, &types),
             Op::Segments(op) => segments(name, op, &types, &machine),
             Op::Conv(op) => conv(name, op, &types, &machine),
             Op::Matmul(op) => matmul::matmul(name, op, &types, &machine),

@@ -11,11 +11,12 @@ use latentc_ir::ops::conv::Conv;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::score_top_k::ScoreTopK;
 use latentc_ir::ops::segments::Segments;
+use latentc_ir::ops::sort::Sort;
 use latentc_ir::ops::top_k::TopK;
 use latentc_ir::ops::windows::Window;
 use latentc_ir::plan::CsrPart;
 use latentc_ir::types::{CsrType, Type};
-use latentc_kernels::{Arg, Machine, Schedule, conv, matmul, score_top_k, segments, top_k};
+use latentc_kernels::{Arg, Machine, Schedule, conv, matmul, score_top_k, segments, sort, top_k};
 
 /// Few lanes and registers, and many.
 const MACHINES: [Machine; 3] = [
@@ -266,6 +267,34 @@ fn convolutions() {
                 run(&schedule, &mut arrays, &[("n", *n)]);
                 let (lanes, flat) = (machine.lanes, expected.clone().reshaped(&[expected.len()]));
                 assert_eq!(arrays[2].1, flat, "{xs:?} by {ws:?}, {window:?}, {lanes} lanes");
+            }
+        }
+    }
+}
+
+#[test]
+fn integers_in_order() {
+    for dtype in [DType::I32, DType::U32] {
+        for (open, descending) in [(false, false), (true, true)] {
+            let (rows, n) = (3, 600);
+            // Numbers of all sizes and both signs, many of them twice.
+            let at = |i: usize| (i as i64 * 7_919 % 301 - 150) << (i % 25);
+            let x = ints(dtype, (0..rows * n).map(at));
+            let types = [Type::tensor(dtype, [Dim::from(rows), size(open, "n", n)])];
+            let op = Sort { descending };
+            let schedule = sort("sort", &op, &types).unwrap();
+            let find = |name: &str| (name == "n").then_some(n as i64);
+            let operand = Value::Tensor(x.clone().reshaped(&[rows, n]));
+            let expected = op.eval(&[&operand], &op.infer(&types).unwrap(), &find).unwrap();
+            let mut arrays = [
+                (Arg::Operand(0), x),
+                (Arg::Result(0), Array::zeros(dtype, &[rows * n])),
+                (Arg::Result(1), Array::zeros(DType::I32, &[rows * n])),
+            ];
+            run(&schedule, &mut arrays, &[("n", n)]);
+            for (found, expected) in arrays[1..].iter().zip(expected) {
+                let Value::Tensor(expected) = expected else { panic!("a tensor") };
+                assert_eq!(found.1, expected.reshaped(&[rows * n]), "{dtype}, descending {descending}");
             }
         }
     }

@@ -45,6 +45,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bytes: 0.0,
         prepare: ngcf,
     },
+    Workload {
+        name: "gat_segsoftmax",
+        about: "graph attention of one head: scores of entries, their softmax by rows, weighted sums, 64 wide",
+        flops: 2.0 * EDGE_ENDS * 64.0,
+        bytes: 0.0,
+        prepare: attention,
+    },
 ];
 
 /// Interactions of users and items that are drawn in proportion to `1 / (rank + 20)^0.75`, ranks at random;
@@ -171,6 +178,23 @@ pub(super) fn spmm_forward_backward(options: &Options) -> Result<Prepared, Model
     let mut ready = ready(&program, options)?;
     ready.set_normal("x")?;
     ready.set_normal("gradient")?;
+    Ok(ready.forward())
+}
+
+pub(super) fn attention(options: &Options) -> Result<Prepared, ModelError> {
+    let program = program("attention", |g| {
+        let x = g.input("x", DType::F32, [NODES, 64]);
+        let [a, b] = ["a", "b"].map(|name| g.input(name, DType::F32, [64, 1]));
+        let adj = adjacency(g);
+        let scores = adj.additive_scores(x.matmul(a), x.matmul(b), 0.2);
+        g.output("y", adj.attend(scores, x.reshape([NODES, 1, 64])));
+    })?;
+    let mut ready = ready(&program, options)?;
+    ready.set_normal("x")?;
+    for name in ["a", "b"] {
+        let values: Vec<f32> = (0..64).map(|_| ready.draw.normal() as f32).collect();
+        ready.session.set(name, &[64, 1], &values)?;
+    }
     Ok(ready.forward())
 }
 

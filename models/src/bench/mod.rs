@@ -2,6 +2,7 @@
 
 mod attention;
 mod convolutions;
+mod ctr;
 mod embeddings;
 mod forward;
 mod graphs;
@@ -58,6 +59,7 @@ const CLASSES: &[&[Workload]] = &[
     graphs::WORKLOADS,
     embeddings::WORKLOADS,
     ranking::WORKLOADS,
+    ctr::WORKLOADS,
 ];
 
 /// All workloads.

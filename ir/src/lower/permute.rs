@@ -10,6 +10,9 @@ use crate::nest::{AxisKind, Index};
 /// Elements of a tile along both axes: floats of a line of the cache.
 const SIDE: i64 = 16;
 
+/// Why loops of tiles are no vectors themselves.
+const TILES: &str = "rows and tiles come one after the other; vectors run along a row of a tile";
+
 /// Whether a permutation moves the last axis and gains by tiles: neither of the two axes is short.
 pub(crate) fn is_transposed(axes: &[usize], to: &[Dim]) -> bool {
     let Some(last) = axes.len().checked_sub(1) else { return false };
@@ -35,7 +38,7 @@ pub(super) fn lower(job: &Job, out: Operand, axes: &[usize]) -> Result<Lowered, 
         let first = at.pop().unwrap_or(Index::Const(0)) * SIDE;
         let end = (first.clone() + SIDE).min(rows.clone());
         let tile = |cx: &mut Cx, from: Index, width: Index| {
-            cx.loop_("r", (first.clone(), end.clone()), 1, AxisKind::Serial, |cx, r| {
+            cx.serial("r", (first.clone(), end.clone()), 1, TILES, |cx, r| {
                 let wide = AxisKind::Vector(cx.target.lanes);
                 cx.loop_("c", (Index::Const(0), width.clone()), 1, wide, |cx, c| {
                     let mut index = vec![Index::Const(0); axes.len()];
@@ -54,7 +57,7 @@ pub(super) fn lower(job: &Job, out: Operand, axes: &[usize]) -> Result<Lowered, 
             })
         };
         let whole = columns.clone().floor_div(SIDE) * SIDE;
-        cx.loop_("c0", (Index::Const(0), whole.clone()), SIDE, AxisKind::Serial, |cx, from| {
+        cx.serial("c0", (Index::Const(0), whole.clone()), SIDE, TILES, |cx, from| {
             tile(cx, from, Index::Const(SIDE))
         })?;
         if whole == columns { Ok(()) } else { tile(cx, whole.clone(), columns.clone() - whole) }

@@ -97,8 +97,6 @@ fn loops() {
     assert_eq!(plan.controls.len(), 3, "{plan}");
     let options = Options { threads: 2, cache: Cache::Off, ..Options::default() };
     let mut s = Session::cpu(&plan, &options).unwrap();
-    s.profile(true);
-    s.record(100);
     let mut store = Store::new();
     store.insert("h", latentc_ir::array::Array::from_slice(&[8], &[0.5f32; 8]));
     let (x, w) = (vec![0.25f32; 800], vec![0.125f32; 64]);

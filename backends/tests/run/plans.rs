@@ -102,3 +102,73 @@ fn names_that_repeat() {
     p.inputs[2].name = "ids".to_owned();
     assert!(matches!(compile(&p), Err(CompileError::Twice { what: "input", .. })));
 }
+
+/// A loop over the rows of an input, with a branch in it.
+fn looped() -> Program {
+    let text = "graph loop {
+        data x: f32[5, 8]
+        data which: bool[5]
+        %0 = fill() {value = 0.0:f32, shape = [8]}
+        %1 = scan(%0, x, which) {trips = [5], carries = 1, slices = 2, reverse = 0, checkpoint = 0, body = {
+            arg h: f32[8]
+            arg x: f32[8]
+            arg which: bool[]
+            %0 = cond(which, h, x) {then = {
+                arg h: f32[8]
+                arg x: f32[8]
+                %0 = add(h, x)
+                output h = %0
+            }, otherwise = {
+                arg h: f32[8]
+                arg x: f32[8]
+                %0 = mul(h, x)
+                output h = %0
+            }}
+            output h = %0
+        }}
+        output y = %1
+    }";
+    let graph = latentc_ir::graph::parse::parse("loop", text).unwrap();
+    let target = latentc_ir::lower::Target::default();
+    latentc_ir::passes::lower(&graph, &latentc_ir::passes::Options::new(&target)).unwrap()
+}
+
+#[test]
+fn loops_that_contradict_themselves() {
+    assert!(compile(&looped()).is_ok());
+    let refusal = |change: &dyn Fn(&mut Program)| {
+        let mut p = looped();
+        change(&mut p);
+        match compile(&p) {
+            Err(CompileError::Plan { what, .. }) => what,
+            Err(other) => panic!("{other}"),
+            Ok(_) => panic!("accepted"),
+        }
+    };
+    let step = |p: &Program| p.buffers.iter().position(|b| matches!(b.place, Place::Step { .. })).unwrap();
+    let set = |p: &mut Program, at: usize, to: (usize, usize)| {
+        p.buffers[at].place = Place::Step { of: to.0, control: to.1, reverse: false };
+    };
+    assert!(refusal(&|p| p.controls[0].end = 99).contains("its launches are"));
+    assert!(refusal(&|p| p.controls[0].end = p.controls[0].first).contains("a loop that this is not in"));
+    assert!(refusal(&|p| set(p, step(p), (99, 0))).contains("buffer 99 is not there"));
+    assert!(refusal(&|p| set(p, step(p), (0, 9))).contains("range 9 is no loop"));
+    assert!(refusal(&|p| set(p, step(p), (step(p), 0))).contains("a part of itself"));
+    let wrong = |p: &mut Program, buffer: usize| {
+        let kind = &mut p.controls[1].kind;
+        let latentc_ir::plan::ControlKind::Branch { on, .. } = kind else { panic!("a branch") };
+        *on = buffer;
+    };
+    assert!(refusal(&|p| wrong(p, 99)).contains("buffer 99 is not there"));
+    let x = |p: &Program| p.buffers.iter().position(|b| b.name == "x").unwrap();
+    assert!(refusal(&|p| wrong(p, x(p))).contains("no truth value"));
+    // More turns than there are rows.
+    let mut p = looped();
+    let latentc_ir::plan::ControlKind::Loop { trips } = &mut p.controls[0].kind else { panic!("a loop") };
+    *trips = Dim::from(6);
+    let mut s = compile(&p).unwrap();
+    s.set("x", &[5, 8], &[0f32; 40]).unwrap();
+    s.set("which", &[5], &[1u8; 5]).unwrap();
+    let refused = s.run(&mut latentc_backends::Store::new()).unwrap_err();
+    assert!(matches!(refused, RunError::Plan { .. }), "{refused}");
+}

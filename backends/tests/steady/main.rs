@@ -38,9 +38,88 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// A loop with a branch in it, and one that ends when it is done.
+const LOOPS: &str = "graph loops {
+    dim n: 0..=100
+    data x: f32[n, 8]
+    data w: f32[8, 8]
+    data count: i64[]
+    param h: f32[8]
+    %0 = iota() {shape = [n], axis = 0, dtype = i64}
+    %1, %2 = scan(h, x, %0, w, count) {trips = [n], carries = 1, slices = 2, reverse = 1, checkpoint = 0, body = {
+        arg h: f32[8]
+        arg x: f32[8]
+        arg step: i64[]
+        arg w: f32[8, 8]
+        arg count: i64[]
+        %0 = lt(step, count)
+        %1 = cond(%0, h, w) {then = {
+            arg h: f32[8]
+            arg w: f32[8, 8]
+            %0 = reshape(h) {shape = [1, 8]}
+            %1 = matmul(%0, w) {transpose = [0, 0]}
+            %2 = reshape(%1) {shape = [8]}
+            %3 = tanh(%2)
+            output h = %3
+        }, otherwise = {
+            arg h: f32[8]
+            arg w: f32[8, 8]
+            output h = h
+        }}
+        %2 = add(%1, x)
+        output h = %2
+        output y = %2
+    }}
+    %3, %4 = while(%1, count) {limit = [20], carries = 2, test = {
+        arg h: f32[8]
+        arg count: i64[]
+        %0 = fill() {value = 0:i64, shape = []}
+        %1 = gt(count, %0)
+        output going = %1
+    }, body = {
+        arg h: f32[8]
+        arg count: i64[]
+        %0 = tanh(h)
+        %1 = fill() {value = 1:i64, shape = []}
+        %2 = sub(count, %1)
+        output h = %0
+        output count = %2
+    }}
+    output y = %2
+    output left = %4
+    update h = %3
+}";
+
+fn loops() {
+    let graph = latentc_ir::graph::parse::parse("loops", LOOPS).unwrap();
+    let target = latentc_ir::lower::Target::default();
+    let plan = latentc_ir::passes::lower(&graph, &latentc_ir::passes::Options::new(&target)).unwrap();
+    assert_eq!(plan.controls.len(), 3, "{plan}");
+    let options = Options { threads: 2, cache: Cache::Off, ..Options::default() };
+    let mut s = Session::cpu(&plan, &options).unwrap();
+    let mut store = Store::new();
+    store.insert("h", latentc_ir::array::Array::from_slice(&[8], &[0.5f32; 8]));
+    let (x, w) = (vec![0.25f32; 800], vec![0.125f32; 64]);
+    let mut round = |n: usize, count: i64| {
+        s.set("x", &[n, 8], &x[..8 * n]).unwrap();
+        s.set("w", &[8, 8], &w).unwrap();
+        s.set("count", &[], &[count]).unwrap();
+        s.run(&mut store).unwrap();
+        assert_eq!(s.output::<i64>("left").unwrap().1, [(count - 20).max(0)]);
+        assert_eq!(s.output::<f32>("y").unwrap().0, [n, 8]);
+    };
+    round(100, 30);
+    let before = CALLS.load(SeqCst);
+    for i in 0..40 {
+        round([100, 0, 7, 1][i % 4], [3, 0, 50][i % 3]);
+    }
+    assert_eq!(CALLS.load(SeqCst) - before, 0, "in loops and branches");
+}
+
 /// The only test of this binary: another one's allocations would be counted too.
 #[test]
 fn warm_runs_allocate_nothing() {
+    loops();
     for threads in [1, 2, 3] {
         let mut numbers = Numbers::new(12);
         let large = numbers.graph(1900, 2100, 20_000);

@@ -137,6 +137,7 @@ pub use latentc_backends::{
 pub use latentc_derive::Params;
 pub use latentc_ir::array::{Array, CsrArray, Element};
 pub use latentc_ir::compose::quantize::Scales;
+pub use latentc_ir::compose::regions::RoiAlign;
 pub use latentc_ir::compose::resize::{Coordinates, Interpolation, Nearest, Resize};
 pub use latentc_ir::compose::sample::{Beyond, Sampling};
 pub use latentc_ir::csr::CsrError;

@@ -245,7 +245,7 @@ impl Walk<'_> {
                 self.work(1.0, times, place, order);
                 args.iter().for_each(|a| self.expr(a, times, place, order));
             }
-            Expr::Cast(_, x) => self.expr(x, times, place, order),
+            Expr::Cast(_, x) | Expr::Bits(_, x) => self.expr(x, times, place, order),
             Expr::Lanes { buf, .. } => {
                 let n = self.counts.length.get(buf.at()).copied().unwrap_or(1) as f64;
                 self.counts.operations += times * (n - 1.0);

@@ -245,6 +245,8 @@ pub enum Expr {
     Op(ScalarOp, Vec<Expr>),
     /// Conversion: float to int truncates and saturates (NaN gives 0), int to int wraps, to bool is `!= 0`.
     Cast(DType, Box<Expr>),
+    /// The bits that a value has in memory, as a value of another type of the same size.
+    Bits(DType, Box<Expr>),
     /// Reduces the whole of a register array to one value, by halves: `a[i] op a[i + n/2]` until one is
     /// left. Its length is a power of two.
     Lanes {

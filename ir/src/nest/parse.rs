@@ -399,6 +399,14 @@ impl Parser<'_> {
             Expr::Op(op, args)
         } else if let Some(to) = DType::parse(word) {
             Expr::Cast(to, Box::new(self.expr()?))
+        } else if word == "bits" {
+            let at = self.cursor.span();
+            let name = self.cursor.word("an element type")?;
+            let Some(to) = DType::parse(&name) else {
+                return Err(unknown("element type", &name, at, DType::ALL.map(DType::name)));
+            };
+            self.cursor.expect(",")?;
+            Expr::Bits(to, Box::new(self.expr()?))
         } else if word == "index" {
             Expr::Index(Box::new(self.index()?))
         } else if word == "lanes" {
@@ -411,7 +419,7 @@ impl Parser<'_> {
             Expr::Lanes { op, buf: self.buf()? }
         } else {
             let known = ScalarOp::ALL.iter().map(|o| o.name());
-            let known = known.chain(DType::ALL.map(DType::name)).chain(["index", "lanes"]);
+            let known = known.chain(DType::ALL.map(DType::name)).chain(["bits", "index", "lanes"]);
             return Err(unknown("operation", word, span, known));
         };
         self.cursor.expect(")")?;

@@ -274,6 +274,7 @@ impl Printer<'_> {
                 format!("{}({})", op.name(), args.join(", "))
             }
             Expr::Cast(to, x) => format!("{to}({})", self.expr(x)),
+            Expr::Bits(to, x) => format!("bits({to}, {})", self.expr(x)),
             Expr::Lanes { op, buf } => format!("lanes({}, {})", op.name(), self.buf(*buf)),
         }
     }

@@ -355,6 +355,16 @@ impl<'k> Verifier<'k> {
                 Some((dtype, found.iter().any(|f| f.1)))
             }
             Expr::Cast(to, x) => Some((*to, self.expr(x, place)?.1)),
+            Expr::Bits(to, x) => {
+                let (from, varies) = self.expr(x, place)?;
+                if from.size() != to.size() {
+                    let what = format!("what has its bits read as {to}");
+                    let (expected, found) = (format!("of {} bytes", to.size()), from.to_string());
+                    self.fail(place, Fault::Type { what, expected, found });
+                    return None;
+                }
+                Some((*to, varies))
+            }
             Expr::Lanes { buf, .. } => {
                 self.combined(*buf, place);
                 let b = self.buffer(*buf, place)?;

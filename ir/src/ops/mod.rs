@@ -13,6 +13,7 @@ use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
+pub mod bitcast;
 pub mod broadcast;
 pub mod cast;
 pub mod cholesky;
@@ -265,6 +266,7 @@ registry! {
     random::Random,
     elementwise::Elementwise,
     cast::Cast,
+    bitcast::Bitcast,
     broadcast::Broadcast,
     reshape::Reshape,
     permute::Permute,
@@ -305,6 +307,13 @@ registry! {
     dropout::Dropout,
     softmax::Softmax,
     log_sum_exp::LogSumExp,
+}
+
+impl Op {
+    /// Whether each element of the result is computed from the elements at its own position alone.
+    pub fn is_map(&self) -> bool {
+        matches!(self, Op::Elementwise(_) | Op::Cast(_) | Op::Bitcast(_))
+    }
 }
 
 /// Axes of a tensor.

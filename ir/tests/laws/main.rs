@@ -11,4 +11,5 @@ mod lowering;
 mod models;
 mod ops;
 mod random;
+mod regions;
 mod rewriting;

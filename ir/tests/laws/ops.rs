@@ -8,6 +8,7 @@ use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::grad::{gradients, jvp};
 use latentc_ir::graph::{Graph, InputKind, Operand};
+use latentc_ir::ops::bitcast::Bitcast;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::cholesky::Cholesky;
@@ -311,6 +312,7 @@ fn cases() -> Vec<Case> {
     case(Sddmm.into(), vec![csr(5, 5, true), numbers(&[5, 3], 1), numbers(&[5, 3], 2)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[7], 1)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[2, 7], 1)]);
+    case(Bitcast { to: DType::I64 }.into(), vec![numbers(&[2, 3], 1)]);
     case(Cholesky.into(), vec![heavy(&[2, 3, 3], 1)]);
     case(Lu.into(), vec![numbers(&[2, 4, 4], 1)]);
     for shape in [&[2, 4, 3][..], &[3, 3], &[5, 1]] {
@@ -486,11 +488,12 @@ fn number(op: &Op) -> usize {
         Op::Svd(_) => 44,
         Op::Eigh(_) => 45,
         Op::Pinv(_) => 46,
+        Op::Bitcast(_) => 47,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 47;
+pub const OPS: usize = 48;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

@@ -415,7 +415,7 @@ impl<'c> Emitter<'_, 'c> {
                 register && mentions(index, var)
             }
             Expr::Op(_, args) => args.iter().any(|a| self.reads_registers(a, var)),
-            Expr::Cast(_, x) => self.reads_registers(x, var),
+            Expr::Cast(_, x) | Expr::Bits(_, x) => self.reads_registers(x, var),
             Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) | Expr::Lanes { .. } => false,
         }
     }

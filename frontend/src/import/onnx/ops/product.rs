@@ -1,7 +1,6 @@
 //! Products of matrices and sums of products.
 
 use crate::import::onnx::cx::R;
-use crate::import::onnx::error::Fault;
 use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, Val};
 use crate::import::onnx::registry::rows;

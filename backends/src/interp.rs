@@ -224,7 +224,7 @@ fn look_at(
         for (i, operand) in operands.iter().enumerate() {
             if let Value::Tensor(x) = operand
                 && x.shape() == a.shape()
-                && matches!(graph.node(n).op, Op::Elementwise(_) | Op::Cast(_))
+                && graph.node(n).op.is_map()
             {
                 let value = element_text(x.as_bytes(), x.dtype(), at);
                 fault.notes.push(format!("operand {i} is {value} there"));

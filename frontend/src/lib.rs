@@ -142,6 +142,7 @@ pub use latentc_ir::array::{Array, CsrArray, Element};
 pub use latentc_ir::compose::bag::Bag;
 pub use latentc_ir::compose::nearest::Metric;
 pub use latentc_ir::compose::quantize::Scales;
+pub use latentc_ir::compose::regions::RoiAlign;
 pub use latentc_ir::compose::resize::{Coordinates, Interpolation, Nearest, Resize};
 pub use latentc_ir::compose::sample::{Beyond, Sampling};
 pub use latentc_ir::csr::CsrError;

@@ -96,6 +96,9 @@ fn operators_repeat_missing_and_single_axes() {
 fn comparisons_select() {
     close(of_x(|_, x| x.gt(3.5).select(x, 0.0)), &[2, 3], &[0.0, 0.0, 0.0, 4.0, 5.0, 6.0]);
     close(of_x(|_, x| (x.ge(2) & !x.eq(5)).cast(DType::F32)), &[2, 3], &[0.0, 1.0, 1.0, 1.0, 0.0, 1.0]);
+    // The exponents, by their bits.
+    let exponents = of_x(|_, x| (x.bitcast(DType::I32) / (1 << 23) - 127).cast(DType::F32));
+    close(exponents, &[2, 3], &[0.0, 1.0, 1.0, 2.0, 2.0, 2.0]);
     close(of_x(|_, x| (x - 3.0).leaky_relu(0.2)), &[2, 3], &[-0.4, -0.2, 0.0, 1.0, 2.0, 3.0]);
     close(of_x(|_, x| x.clamp(2.0, 4.0)), &[2, 3], &[2.0, 2.0, 3.0, 4.0, 4.0, 4.0]);
     close(of_x(|_, x| x.maximum(x.minimum(2.5) * 2)), &[2, 3], &[2.0, 4.0, 5.0, 5.0, 5.0, 6.0]);

@@ -6,7 +6,7 @@
 use crate::dtype::DType;
 
 mod reference;
-pub use reference::{combine, convert, eval};
+pub use reference::{combine, convert, eval, reinterpret};
 
 macro_rules! scalar_ops {
     ($($(#[doc = $doc:literal])+ $variant:ident = $name:literal / $arity:literal : $result:ident;)+) => {

@@ -155,7 +155,7 @@ fn statements(body: &[Stmt]) -> u64 {
 fn nodes(e: &Expr) -> u64 {
     match e {
         Expr::Op(_, args) => 1 + args.iter().map(nodes).sum::<u64>(),
-        Expr::Cast(_, x) => 1 + nodes(x),
+        Expr::Cast(_, x) | Expr::Bits(_, x) => 1 + nodes(x),
         _ => 1,
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn work(body: &[Stmt], dims: &[i64]) -> f64 {
 pub(crate) fn expr(e: &Expr) -> f64 {
     match e {
         Expr::Op(_, args) => 1.0 + args.iter().map(expr).sum::<f64>(),
-        Expr::Cast(_, x) => 1.0 + expr(x),
+        Expr::Cast(_, x) | Expr::Bits(_, x) => 1.0 + expr(x),
         Expr::Load { .. } | Expr::Lanes { .. } | Expr::Dot4 { .. } => 1.0,
         Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => 0.0,
     }

@@ -3,6 +3,7 @@
 use super::{Arg, Tensor};
 use crate::dims::At;
 use latentc_ir::dtype::DType;
+use latentc_ir::ops::bitcast::Bitcast;
 use latentc_ir::scalar::ScalarOp;
 use std::panic::Location;
 
@@ -128,6 +129,13 @@ impl<'g> Tensor<'g> {
     #[track_caller]
     pub fn cast(self, to: DType) -> Tensor<'g> {
         self.cast_at(to, Location::caller())
+    }
+
+    /// The bits of each element as an element of another type of the same size. Which of many bit patterns a NaN has is
+    /// not kept.
+    #[track_caller]
+    pub fn bitcast(self, to: DType) -> Tensor<'g> {
+        self.emit(Bitcast { to }, Location::caller())
     }
 
     /// Of a bool tensor: `yes` where true, else `no`. The three shapes meet as in any operation.

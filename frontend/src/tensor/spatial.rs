@@ -3,6 +3,7 @@
 
 use super::Tensor;
 use crate::dims::{AxisLike, DimLike};
+use latentc_ir::compose::regions::RoiAlign;
 use latentc_ir::compose::resize::Resize;
 use latentc_ir::compose::sample::{Beyond, Sampling};
 use latentc_ir::ops::conv::Conv;
@@ -90,6 +91,14 @@ impl<'g> Tensor<'g> {
         self.scope.composed(&[self, places], Location::caller(), |g, o| {
             g.grid_sample(o[0], o[1], mode, beyond, align_corners)
         })
+    }
+
+    /// For regions `corners [r, 4]` (`x1, y1, x2, y2`) of the images that `images [r]` names, the means of parts of each:
+    /// `[r, c, parts..]`; see [`RoiAlign`].
+    #[track_caller]
+    pub fn roi_align(self, corners: Tensor<'g>, images: Tensor<'g>, how: &RoiAlign) -> Tensor<'g> {
+        let at = Location::caller();
+        self.scope.composed(&[self, corners, images], at, |g, o| g.roi_align(o[0], o[1], o[2], how))
     }
 
     /// `[n, c, s..] -> [n, c / block^k, s * block..]` for `k` axes `s`: channels become neighbours.

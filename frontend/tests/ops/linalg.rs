@@ -1,8 +1,8 @@
 //! Factorizations and systems of equations.
 
 use super::{close, f32s, run};
+use latentc::Triangle;
 use latentc::prelude::*;
-use latentc::{Triangle, program};
 
 const HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
@@ -40,10 +40,9 @@ fn systems_and_determinants() {
     is("logdet", &[2], &[100f64.ln(), 4f64.ln()]);
     is("upper", &[2, 2, 1], &[-1.0, 2.0, -3.0, 2.0]);
     is("transposed", &[2, 2, 1], &[-3.0, 2.0, 3.0, 2.0]);
-    let (r, s) = (17f64.sqrt(), 2f64.sqrt());
+    let r = 17f64.sqrt();
     is("l", &[2, 2, 2], &[r, 0.0, 11.0 / r, 10.0 / r, 2.0, 0.0, 1.0, 1.0]);
     is("by_l", &[2, 2, 1], &[1.0, 2.0, 1.0, 2.0]);
-    assert!(s > 1.0);
 }
 
 #[test]
@@ -152,7 +151,7 @@ fn what_is_no_such_matrix_is_refused() {
     for part in [
         "`lu` takes square matrices",
         "`eigh` takes square matrices",
-        "`qr` takes matrices that can be shown",
+        "it cannot be shown which axis is the longer one",
     ] {
         assert!(text.contains(part), "{text}");
     }

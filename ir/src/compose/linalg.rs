@@ -67,8 +67,8 @@ impl Graph {
     /// # Errors
     /// Where the operand holds no such matrices, or which axis is the longer one cannot be shown.
     pub fn qr(&mut self, x: Operand) -> Result<[Operand; 2], String> {
-        let shape = self.dense("qr", x)?.shape;
-        if is_tall(&shape) != Some(false) {
+        let (shape, wide) = self.is_wide("qr", x)?;
+        if !wide {
             let q = self.try_emit(Qr, &[x])?;
             return Ok([q, Operand { node: q.node, port: 1 }]);
         }
@@ -89,12 +89,23 @@ impl Graph {
     /// # Errors
     /// Where the operand holds no such matrices, or which axis is the longer one cannot be shown.
     pub fn svd(&mut self, x: Operand) -> Result<[Operand; 3], String> {
-        let shape = self.dense("svd", x)?.shape;
-        let wide = is_tall(&shape) == Some(false);
+        let (_, wide) = self.is_wide("svd", x)?;
         let x = if wide { transposed(self, x) } else { x };
         let left = self.try_emit(Svd, &[x])?;
         let [s, right] = [1, 2].map(|port| Operand { node: left.node, port });
         Ok(if wide { [right, s, left] } else { [left, s, right] })
+    }
+
+    /// The sizes of matrices, and whether they have more columns than rows.
+    fn is_wide(&self, what: &str, x: Operand) -> Result<(Shape, bool), String> {
+        let shape = self.dense(what, x)?.shape;
+        match is_tall(&shape) {
+            None if shape.len() > 1 => Err(format!(
+                "`{what}` of {}, of which it cannot be shown which axis is the longer one",
+                shape_text(&shape)
+            )),
+            tall => Ok((shape, tall == Some(false))),
+        }
     }
 
     /// Whether an element of matrices of this shape is on their diagonal.

@@ -20,6 +20,7 @@ pub mod pool;
 pub mod positions;
 pub mod quantize;
 pub mod random;
+pub mod regions;
 pub mod resize;
 pub mod sample;
 

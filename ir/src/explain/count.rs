@@ -222,7 +222,7 @@ impl Walk<'_> {
                 self.work(1.0, times, place);
                 args.iter().for_each(|a| self.expr(a, times, place));
             }
-            Expr::Cast(_, x) => self.expr(x, times, place),
+            Expr::Cast(_, x) | Expr::Bits(_, x) => self.expr(x, times, place),
             Expr::Dot4 { a, b } => {
                 for (buf, at) in [a, b] {
                     self.access(*buf, at, times, place, true);

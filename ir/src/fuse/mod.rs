@@ -422,8 +422,9 @@ fn is_light(graph: &Graph, n: NodeId, stored: &FxHashSet<Operand>) -> bool {
         return false;
     }
     let (few, rows) = (&graph.tensor(node.operands[1]).shape[0], &graph.tensor(n.into()).shape[0]);
-    let mapped = graph.uses(n.into()).iter().all(|(u, _)| {
-        matches!(graph.node(*u).op, Op::Elementwise(_) | Op::Cast(_)) && graph.tensor(n.into()).rank() == 2
-    });
+    let mapped = graph
+        .uses(n.into())
+        .iter()
+        .all(|(u, _)| graph.node(*u).op.is_map() && graph.tensor(n.into()).rank() == 2);
     mapped && few.upper().saturating_mul(2) <= rows.lower()
 }

@@ -62,7 +62,7 @@ pub(super) fn is_flat(job: &Job) -> bool {
         }
         let node = job.graph.node(o.node);
         match &node.op {
-            Op::Elementwise(_) | Op::Cast(_) if member => stack.extend(node.operands.iter().copied()),
+            op if member && op.is_map() => stack.extend(node.operands.iter().copied()),
             op if member && op.def().class() != Class::Elementwise && !is_free(op) => return false,
             Op::Fill(_) | Op::Random(_) => {}
             Op::Broadcast(_) if job.graph.shape_of(node.operands[0]).is_empty() => {}

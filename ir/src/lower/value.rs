@@ -79,6 +79,7 @@ impl Cx<'_> {
                 Expr::Op(e.op, args)
             }
             Op::Cast(c) => Expr::Cast(c.to, Box::new(self.value(operands[0], at)?)),
+            Op::Bitcast(c) => Expr::Bits(c.to, Box::new(self.value(operands[0], at)?)),
             Op::Broadcast(b) => {
                 let inner: Vec<Index> = b.axes.iter().map(|a| at[*a].clone()).collect();
                 return self.value(operands[0], &inner);

@@ -235,7 +235,7 @@ fn renumber_expr(e: &mut Expr, to: &[BufId]) {
         Expr::Load { buf, .. } | Expr::Lanes { buf, .. } => *buf = to[buf.at()],
         Expr::Dot4 { a, b } => [&mut a.0, &mut b.0].into_iter().for_each(|buf| *buf = to[buf.at()]),
         Expr::Op(_, args) => args.iter_mut().for_each(|a| renumber_expr(a, to)),
-        Expr::Cast(_, x) => renumber_expr(x, to),
+        Expr::Cast(_, x) | Expr::Bits(_, x) => renumber_expr(x, to),
         Expr::Lit(_) | Expr::Val(_) | Expr::Index(_) => {}
     }
 }

@@ -9,7 +9,7 @@ use super::verify::{VerifyError, verify};
 use super::watch::{Access, Watch};
 use super::*;
 use crate::array::Array;
-use crate::scalar::{combine, convert, eval};
+use crate::scalar::{combine, convert, eval, reinterpret};
 
 /// Why a kernel could not be run to its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -382,6 +382,7 @@ impl Machine<'_> {
                 }
                 Ok(Literal::int(DType::I32, sum))
             }
+            Expr::Bits(to, x) => Ok(reinterpret(self.expr(x)?, *to)),
             Expr::Lanes { op, buf } => {
                 let len = self.lens[buf.at()];
                 let mut parts = (0..len)

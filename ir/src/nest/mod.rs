@@ -254,6 +254,8 @@ pub enum Expr {
         /// A buffer of i8, and the first of the four elements.
         b: (BufId, Box<Index>),
     },
+    /// The bits that a value has in memory, as a value of another type of the same size.
+    Bits(DType, Box<Expr>),
     /// Reduces the whole of a register array to one value, by halves: `a[i] op a[i + n/2]` until one is
     /// left. Its length is a power of two.
     Lanes {

@@ -404,6 +404,14 @@ impl Parser<'_> {
             self.cursor.expect(",")?;
             let (b, j) = self.element()?;
             Expr::Dot4 { a: (a, Box::new(i)), b: (b, Box::new(j)) }
+        } else if word == "bits" {
+            let at = self.cursor.span();
+            let name = self.cursor.word("an element type")?;
+            let Some(to) = DType::parse(&name) else {
+                return Err(unknown("element type", &name, at, DType::ALL.map(DType::name)));
+            };
+            self.cursor.expect(",")?;
+            Expr::Bits(to, Box::new(self.expr()?))
         } else if word == "index" {
             Expr::Index(Box::new(self.index()?))
         } else if word == "lanes" {
@@ -416,7 +424,7 @@ impl Parser<'_> {
             Expr::Lanes { op, buf: self.buf()? }
         } else {
             let known = ScalarOp::ALL.iter().map(|o| o.name());
-            let known = known.chain(DType::ALL.map(DType::name)).chain(["dot4", "index", "lanes"]);
+            let known = known.chain(DType::ALL.map(DType::name)).chain(["bits", "dot4", "index", "lanes"]);
             return Err(unknown("operation", word, span, known));
         };
         self.cursor.expect(")")?;

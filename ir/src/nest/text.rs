@@ -279,6 +279,7 @@ impl Printer<'_> {
                     |(buf, at): &(BufId, Box<Index>)| format!("{}[{}]", self.buf(*buf), self.index(at));
                 format!("dot4({}, {})", bytes(a), bytes(b))
             }
+            Expr::Bits(to, x) => format!("bits({to}, {})", self.expr(x)),
             Expr::Lanes { op, buf } => format!("lanes({}, {})", op.name(), self.buf(*buf)),
         }
     }

@@ -365,6 +365,16 @@ impl<'k> Verifier<'k> {
                 });
                 Some((DType::I32, varies[0]? | varies[1]?))
             }
+            Expr::Bits(to, x) => {
+                let (from, varies) = self.expr(x, place)?;
+                if from.size() != to.size() {
+                    let what = format!("what has its bits read as {to}");
+                    let (expected, found) = (format!("of {} bytes", to.size()), from.to_string());
+                    self.fail(place, Fault::Type { what, expected, found });
+                    return None;
+                }
+                Some((*to, varies))
+            }
             Expr::Lanes { buf, .. } => {
                 self.combined(*buf, place);
                 let b = self.buffer(*buf, place)?;

@@ -211,6 +211,7 @@ rows! {
     Random = "random" |a| random::Random { stream: a.stream()?, shape: a.dims("shape")? };
     After = "after" |_a| after::After;
     Cast = "cast" |a| cast::Cast { to: a.word("to", "an element type", DType::parse)? };
+    Bitcast = "bitcast" |a| bitcast::Bitcast { to: a.word("to", "an element type", DType::parse)? };
     Broadcast = "broadcast" |a| broadcast::Broadcast { shape: a.dims("shape")?, axes: a.axes("axes")? };
     Reshape = "reshape" |a| reshape::Reshape { shape: a.dims("shape")? };
     Permute = "permute" |a| permute::Permute { axes: a.axes("axes")? };

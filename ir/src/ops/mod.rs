@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use std::fmt;
 
 pub mod after;
+pub mod bitcast;
 pub mod broadcast;
 pub mod cast;
 pub mod cholesky;
@@ -294,6 +295,7 @@ registry! {
     elementwise::Elementwise,
     cast::Cast,
     after::After,
+    bitcast::Bitcast,
     broadcast::Broadcast,
     reshape::Reshape,
     permute::Permute,
@@ -355,6 +357,13 @@ impl Op {
             }
             _ => return None,
         })
+    }
+}
+
+impl Op {
+    /// Whether each element of the result is computed from the elements at its own position alone.
+    pub fn is_map(&self) -> bool {
+        matches!(self, Op::Elementwise(_) | Op::Cast(_) | Op::Bitcast(_))
     }
 }
 

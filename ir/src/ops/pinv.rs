@@ -31,7 +31,9 @@ impl OpDef for Pinv {
         matrices("pinv", x)?;
         if is_tall(&x.shape).is_none() {
             let found = shape_text(&x.shape);
-            return Err(format!("`pinv` of {found}: which axis is the longer one cannot be shown"));
+            return Err(format!(
+                "`pinv` of {found}, of which it cannot be shown which axis is the longer one"
+            ));
         }
         if !(0.0..1.0).contains(&self.least.as_f64()) {
             return Err(format!(

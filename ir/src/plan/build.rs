@@ -260,7 +260,7 @@ impl Builder<'_> {
                     let float = graph.type_of(source).as_tensor().is_some_and(|t| t.dtype.is_float());
                     if float && !matches!(graph.node(source.node).op, Op::Fill(_)) {
                         let aligned = source == *x && graph.tensor(source).shape == t.shape;
-                        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+                        let map = node.op.is_map();
                         let home = shared.get(&source).copied().unwrap_or(source);
                         reads.push((self.buffer(Arg::Value(home))?, (aligned && map).then_some(position)));
                     }

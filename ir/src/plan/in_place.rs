@@ -110,7 +110,7 @@ fn same_element(graph: &Graph, region: &Region, input: Operand) -> bool {
             continue;
         }
         let node = graph.node(n);
-        let map = matches!(node.op, Op::Elementwise(_) | Op::Cast(_));
+        let map = node.op.is_map();
         // What moves elements reads its operand's members at other elements, and so do those, if they map.
         let moved = is_free(&node.op) || (map && !same);
         let same = same && map;

@@ -46,6 +46,7 @@ fn fold(g: &mut Graph, n: NodeId) -> Option<Operand> {
             crate::scalar::eval(e.op, &operands?)?
         }
         Op::Cast(c) => crate::scalar::convert(constant(g, g.node(n).operands[0])?, c.to),
+        Op::Bitcast(c) => crate::scalar::reinterpret(constant(g, g.node(n).operands[0])?, c.to),
         _ => return None,
     };
     let shape = g.shape_of(n.into());

@@ -56,7 +56,7 @@ fn gather(g: &mut Graph, table: Operand, ids: Operand) -> Operand {
 fn map(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let (table, ids) = few_rows(g, n)?;
     let op = g.node(table.node).op.clone();
-    if !matches!(op, Op::Elementwise(_) | Op::Cast(_)) {
+    if !op.is_map() {
         return None;
     }
     let operands = g.node(table.node).operands.clone();

@@ -102,7 +102,7 @@ fn nested_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
 
 fn map_of_concat(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let op = g.node(n).op.clone();
-    if !matches!(op, Op::Elementwise(_) | Op::Cast(_)) {
+    if !op.is_map() {
         return None;
     }
     let operands = g.node(n).operands.clone();

@@ -1,6 +1,7 @@
 //! Reference values of the scalar operations: slow, obvious, in f64 and rounded once to the format.
 
 use super::{ReduceOp, ScalarOp, Signature};
+use crate::array::Array;
 use crate::dtype::{DType, Literal};
 use crate::philox;
 
@@ -42,6 +43,14 @@ pub fn eval(op: ScalarOp, operands: &[Literal]) -> Option<Literal> {
         (_, [a, b]) => Literal::int(result, int_binary(op, a.as_i64(), b.as_i64())?),
         _ => return None,
     })
+}
+
+/// The bits that a value has in memory, as a value of another type of the same size.
+pub fn reinterpret(x: Literal, to: DType) -> Literal {
+    let [mut from, mut result] = [x.dtype(), to].map(|d| Array::zeros(d, &[1]));
+    from.set(0, x);
+    result.as_bytes_mut().copy_from_slice(from.as_bytes());
+    result.get(0)
 }
 
 /// The same number in another element type: float to integer truncates and saturates (NaN gives 0), integer

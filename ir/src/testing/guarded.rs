@@ -166,7 +166,7 @@ impl<'k> Flow<'k> {
                 };
                 all[from..].iter().flatten().copied().collect()
             }
-            Expr::Cast(_, x) => self.expr(x),
+            Expr::Cast(_, x) | Expr::Bits(_, x) => self.expr(x),
             Expr::Dot4 { a, b } => {
                 [a, b].into_iter().for_each(|(buf, index)| self.access(*buf, index));
                 [a.0, b.0].into_iter().filter(|buf| !self.is_local(*buf)).collect()

@@ -32,6 +32,12 @@ pub fn in_f64(graph: &Graph) -> Graph {
         }
         let mut operands: Vec<Operand> = n.operands.iter().map(|o| same[o]).collect();
         let narrow = matches!(op, Op::ScoreTopK(_));
+        // Bits are those of the narrow numbers.
+        if let Op::Bitcast(_) = op
+            && graph.dtype_of(n.operands[0]) == DType::F32
+        {
+            operands[0] = out.cast(operands[0], DType::F32);
+        }
         if narrow {
             for o in &mut operands[..2] {
                 *o = out.cast(*o, DType::F32);
@@ -40,6 +46,9 @@ pub fn in_f64(graph: &Graph) -> Graph {
         let results = out.emit_all(op, &operands);
         for (port, mut result) in results.into_iter().enumerate() {
             if narrow && port == 0 {
+                result = out.cast(result, DType::F64);
+            }
+            if matches!(&n.op, Op::Bitcast(c) if c.to == DType::F32) {
                 result = out.cast(result, DType::F64);
             }
             same.insert(Operand { node, port: port as u16 }, result);

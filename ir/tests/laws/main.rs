@@ -13,5 +13,6 @@ mod lowering;
 mod models;
 mod ops;
 mod random;
+mod regions;
 mod relations;
 mod rewriting;

@@ -9,6 +9,7 @@ use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::grad::{gradients, jvp};
 use latentc_ir::graph::{Graph, InputKind, Operand};
 use latentc_ir::ops::after::After;
+use latentc_ir::ops::bitcast::Bitcast;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
 use latentc_ir::ops::cholesky::Cholesky;
@@ -336,6 +337,7 @@ fn cases() -> Vec<Case> {
     case(Sddmm.into(), vec![csr(5, 5, true), numbers(&[5, 3], 1), numbers(&[5, 3], 2)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[7], 1)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[2, 7], 1)]);
+    case(Bitcast { to: DType::I64 }.into(), vec![numbers(&[2, 3], 1)]);
     case(Cholesky.into(), vec![heavy(&[2, 3, 3], 1)]);
     case(Lu.into(), vec![numbers(&[2, 4, 4], 1)]);
     for shape in [&[2, 4, 3][..], &[3, 3], &[5, 1]] {
@@ -533,11 +535,12 @@ fn number(op: &Op) -> usize {
         Op::Scan(_) => 52,
         Op::Cond(_) => 53,
         Op::While(_) => 54,
+        Op::Bitcast(_) => 55,
     }
 }
 
 /// How many ops [`number`] counts.
-pub const OPS: usize = 55;
+pub const OPS: usize = 56;
 
 /// Which ops a graph holds, by [`number`].
 pub fn mark(graph: &Graph, seen: &mut [bool; OPS]) {

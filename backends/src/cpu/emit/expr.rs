@@ -23,6 +23,12 @@ impl<'c> Emitter<'_, 'c> {
                 Ok(Value { raw: self.ops.convert(x.dtype, *to, x.raw)?, dtype: *to })
             }
             Expr::Dot4 { a, b } => self.dot4(a, b, None),
+            Expr::Bits(to, x) => {
+                let x = self.expr(x)?;
+                let bits = self.ops.encode(x.dtype, x.raw)?;
+                let bits = self.ops.bits(bits, self.ops.mem(*to, 1))?;
+                Ok(Value { raw: self.ops.decode(*to, bits)?, dtype: *to })
+            }
             Expr::Lanes { op, buf } => self.reduce_lanes(*op, *buf),
         }
     }

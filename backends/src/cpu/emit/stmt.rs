@@ -420,7 +420,7 @@ impl<'c> Emitter<'_, 'c> {
                 register && mentions(index, var)
             }
             Expr::Op(_, args) => args.iter().any(|a| self.reads_registers(a, var)),
-            Expr::Cast(_, x) => self.reads_registers(x, var),
+            Expr::Cast(_, x) | Expr::Bits(_, x) => self.reads_registers(x, var),
             Expr::Dot4 { a, b } => {
                 let load =
                     |(buf, index): &(BufId, Box<Index>)| Expr::Load { buf: *buf, index: index.clone() };

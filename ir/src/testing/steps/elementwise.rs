@@ -3,6 +3,7 @@
 use super::super::builder::{Builder, Entry, apart, elements};
 use super::shape_of;
 use crate::dtype::{DType, round_to};
+use crate::ops::bitcast::Bitcast;
 use crate::ops::cast::Cast;
 use crate::scalar::{ScalarOp, Signature};
 
@@ -154,5 +155,17 @@ pub(super) fn cast(b: &mut Builder<'_>) -> Option<()> {
         certain.then_some(())?;
     }
     b.add(Cast { to }, &[&x])?;
+    Some(())
+}
+
+/// Bits of exact values alone: those of others hang on a rounding. To no other float type, as `cast`.
+pub(super) fn bitcast(b: &mut Builder<'_>) -> Option<()> {
+    let x = b.any(0);
+    x.exact.then_some(())?;
+    let size = b.graph.dtype_of(x.o).size();
+    let fits = |d: &DType| d.size() == size && (*d == b.float || !d.is_real());
+    let others: Vec<DType> = DType::ALL.into_iter().filter(fits).collect();
+    let to = b.one_of(&others);
+    b.add(Bitcast { to }, &[&x])?;
     Some(())
 }

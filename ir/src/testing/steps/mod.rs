@@ -25,6 +25,7 @@ pub(super) const TABLE: &[(&str, Step)] = &[
     ("iota", sources::iota),
     ("random", sources::random),
     ("cast", elementwise::cast),
+    ("bitcast", elementwise::bitcast),
     ("broadcast", movement::broadcast),
     ("reshape", movement::reshape),
     ("permute", movement::permute),

@@ -10,11 +10,13 @@ use crate::import::onnx::registry::rows;
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::Operand;
+use latentc_ir::ops::bitcast::Bitcast;
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::types::Shape;
 
 rows! {
     "Cast" [1, 6, 9, 13, 19, 21, 23, 24, 25] cast;
+    "BitCast" [26] bitcast;
     "CastLike" [15, 19, 21, 23, 24, 25] cast_like;
     "QuantizeLinear" [10, 13, 19, 21, 23, 24, 25] quantize;
     "DequantizeLinear" [10, 13, 19, 21, 23, 24, 25] dequantize;
@@ -170,6 +172,18 @@ fn cast(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
     let (to, _) = im.elem_attr(n, "to", None)?;
     let y = convert(im, x, to, fit(n)?)?;
     Ok(vec![Val::Tensor(y)])
+}
+
+/// The same bits in another type of the same size.
+fn bitcast(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
+    let x = n.any(0)?;
+    let number = n.int("to", 0);
+    let to = i32::try_from(number).ok().and_then(Elem::from_number);
+    let to = to.ok_or_else(|| format!("the element type {number}"))?;
+    let dtype = to.dtype().filter(|_| !to.is_tagged() && !x.elem.is_tagged());
+    let dtype = dtype.ok_or_else(|| Fault::Unsupported(format!("the bits of {} as {to}", x.elem)))?;
+    let o = im.op(Bitcast { to: dtype }, &[x.o])?;
+    im.one(o)
 }
 
 fn cast_like(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {

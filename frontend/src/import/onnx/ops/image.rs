@@ -1,9 +1,11 @@
 //! Resizing and sampling.
 
 use crate::import::onnx::cx::R;
+use crate::import::onnx::error::Fault;
 use crate::import::onnx::import::Importer;
 use crate::import::onnx::node::{Node, Val};
 use crate::import::onnx::registry::rows;
+use latentc_ir::compose::regions::RoiAlign;
 use latentc_ir::compose::resize::{Coordinates, Interpolation, Nearest, Resize};
 use latentc_ir::compose::sample::{Beyond, Sampling};
 use latentc_ir::dim::Dim;
@@ -16,6 +18,7 @@ rows! {
     "Upsample" [7, 9] upsample;
     "GridSample" [16, 20, 22] grid_sample;
     "AffineGrid" [20] affine_grid;
+    "RoiAlign" [10, 16, 22] roi_align;
 }
 
 /// Sizes that the format rounds down.
@@ -177,6 +180,37 @@ fn grid_sample(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
         other => return n.mode_unknown("padding_mode", other),
     };
     let y = im.graph.grid_sample(x, grid, mode, beyond, n.flag("align_corners", false))?;
+    im.one(y)
+}
+
+fn roi_align(im: &mut Importer<'_>, n: &Node<'_>) -> R<Vec<Val>> {
+    let (x, rois, images) = (n.x(0)?, n.x(1)?, n.x(2)?);
+    let half_pixel = match n.word("coordinate_transformation_mode", "half_pixel")? {
+        _ if n.version < 16 => false,
+        "half_pixel" => true,
+        "output_half_pixel" => false,
+        other => return n.mode_unknown("coordinate_transformation_mode", other),
+    };
+    let max = match n.word("mode", "avg")? {
+        "avg" => false,
+        "max" => true,
+        other => return n.mode_unknown("mode", other),
+    };
+    let samples = n.int("sampling_ratio", 0);
+    if samples == 0 {
+        return Err(Fault::Unsupported(
+            "RoiAlign with as many samples as each region has elements".to_owned(),
+        ));
+    }
+    let parts = ["output_height", "output_width"].map(|name| n.int(name, 1));
+    if [parts[0], parts[1], samples].iter().any(|s| !(1..1 << 16).contains(s)) {
+        return Err(format!("{parts:?} parts of {samples} samples").into());
+    }
+    let scale = n.float("spatial_scale", 1.0);
+    let dtype = im.dtype(x);
+    let (x, rois) = (im.widen(x)?, im.widen(rois)?);
+    let y = im.graph.roi_align(x, rois, images, &RoiAlign { parts, samples, scale, half_pixel, max })?;
+    let y = im.cast(y, dtype)?;
     im.one(y)
 }
 

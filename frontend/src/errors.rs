@@ -39,8 +39,14 @@ impl Errors {
     /// All mistakes with excerpts of the source files; plain lines where a file cannot be read. `color` adds
     /// the control sequences of a terminal.
     pub fn render(&self, color: bool) -> String {
+        self.drawn(color, "error: ")
+    }
+
+    /// All mistakes; `head` begins those that cannot be drawn.
+    fn drawn(&self, color: bool, head: &str) -> String {
         let mut files = excerpt::Files::new(&self.texts);
-        let parts: Vec<String> = self.diags.iter().map(|d| excerpt::render(d, color, &mut files)).collect();
+        let drawn = |d: &Diag| excerpt::drawn(d, color, &mut files).unwrap_or_else(|| format!("{head}{d}\n"));
+        let parts: Vec<String> = self.diags.iter().map(drawn).collect();
         parts.join("\n")
     }
 }
@@ -72,7 +78,8 @@ impl From<RunError> for Errors {
 }
 
 /// An error, or what it was caused by, as excerpts of the source where it knows lines: that of a build, of a
-/// compilation or of a run. Nothing for other errors.
+/// compilation, ahead of time too, or of a run. Nothing for other errors. For whoever has said already that there is an
+/// error: what cannot be drawn are plain lines.
 pub fn excerpts(error: &(dyn std::error::Error + 'static), color: bool) -> Option<String> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -80,15 +87,28 @@ pub fn excerpts(error: &(dyn std::error::Error + 'static), color: bool) -> Optio
             Some(Errors::from(run))
         } else if let Some(CompileError::Lower { diag }) = error.downcast_ref::<CompileError>() {
             Some(Errors::from((**diag).clone()))
+        } else if let Some(diag) = ahead_of_time(error) {
+            Some(Errors::from(diag))
         } else {
             error.downcast_ref::<Errors>().cloned()
         };
         if let Some(errors) = errors {
             let placed = errors.diags.iter().any(|d| d.labels.iter().any(|(span, _)| span.is_known()));
-            return placed.then(|| errors.render(color));
+            return placed.then(|| errors.drawn(color, ""));
         }
         next = error.source();
     }
+    None
+}
+
+/// What is wrong with a library that is to be built, where it has a line.
+#[cfg(feature = "llvm")]
+fn ahead_of_time(error: &(dyn std::error::Error + 'static)) -> Option<Diag> {
+    error.downcast_ref::<latentc_backends::aot::AotError>()?.diag()
+}
+
+#[cfg(not(feature = "llvm"))]
+fn ahead_of_time(_: &(dyn std::error::Error + 'static)) -> Option<Diag> {
     None
 }
 

@@ -376,7 +376,7 @@ pub(super) fn check_plan(plan: &Program) -> Result<(), String> {
         [|s| s.lo, |s| s.hi, |s| (s.lo.saturating_add(s.hi)) / 2];
     for end in ends {
         let values: Vec<i64> = plan.dims.iter().map(|s| end(s)).collect();
-        crate::cpu::machine::check_lengths(plan, &values)?;
+        crate::cpu::lengths::check_lengths(plan, &values)?;
     }
     for b in &plan.buffers {
         if let Place::Arena { offset } = b.place {

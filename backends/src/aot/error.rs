@@ -2,6 +2,7 @@
 
 use crate::cpu::EmitError;
 use crate::error::CompileError;
+use latentc_ir::diag::{Diag, Span};
 use std::path::PathBuf;
 
 /// Why a library could not be built.
@@ -87,6 +88,8 @@ pub enum AotError {
         place: String,
         /// The size as declared.
         size: String,
+        /// Where it was declared.
+        span: Span,
     },
     /// An input that C cannot be given.
     #[error("program `{program}`: input `{input}` is {ty}; {help}")]
@@ -99,6 +102,8 @@ pub enum AotError {
         ty: String,
         /// What to do.
         help: &'static str,
+        /// Where it was declared.
+        span: Span,
     },
     /// A weight that is to be embedded and was not given, or does not fit.
     #[error("program `{program}`: weight `{weight}`: {what}")]
@@ -109,9 +114,11 @@ pub enum AotError {
         weight: String,
         /// What is wrong.
         what: String,
+        /// Where the parameter was declared.
+        span: Span,
     },
     /// The program could not be compiled.
-    #[error(transparent)]
+    #[error("{0}")]
     Compile(#[from] CompileError),
     /// A file that could not be written or read.
     #[error("{}: {source}", path.display())]
@@ -129,6 +136,20 @@ pub enum AotError {
         /// What happened, and what to do.
         what: String,
     },
+}
+
+impl AotError {
+    /// The error at the line that declared what it is about; `None` where it is about nothing that has one.
+    pub fn diag(&self) -> Option<Diag> {
+        match self {
+            AotError::TooLarge { span, .. }
+            | AotError::Input { span, .. }
+            | AotError::Weight { span, .. } => {
+                Some(Diag::new(self.to_string(), span.clone(), "declared here"))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl From<EmitError> for AotError {

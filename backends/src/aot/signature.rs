@@ -9,11 +9,12 @@ use super::{AotError, Unit, Weights};
 use crate::inputs::check_policies;
 use crate::options::Ids;
 use latentc_ir::array::{ALIGN, Array};
+use latentc_ir::diag::Span;
 use latentc_ir::dim::{Dim, Symbol};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
-use latentc_ir::plan::{CsrPart, Place, Program};
-use latentc_ir::types::{CsrType, Type, product, shape_text};
+use latentc_ir::plan::{CsrPart, InputDecl, Place, Program};
+use latentc_ir::types::{CsrType, TensorType, Type, product, shape_text};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_64;
@@ -170,7 +171,7 @@ impl Signature {
                     Type::Tensor(t) => {
                         let embedded = match (weights, group) {
                             (Weights::Embedded(given), Group::Params | Group::State) => {
-                                Some(weight(&program, &input.name, t, given)?)
+                                Some(weight(&program, input, t, given)?)
                             }
                             _ => None,
                         };
@@ -197,6 +198,7 @@ impl Signature {
                             input: input.name.clone(),
                             ty: input.ty.to_string(),
                             help: "give its ids and its rows as two tensors",
+                            span: input.span.clone(),
                         });
                     }
                 }
@@ -218,7 +220,7 @@ impl Signature {
             });
         }
         let mut signature = Signature { prefix: prefix.clone(), program, dims, pointers, patterns, abi: 0 };
-        signature.check_sizes()?;
+        signature.check_sizes(plan)?;
         signature.abi = xxh3_64(signature.text().as_bytes());
         Ok(signature)
     }
@@ -244,22 +246,28 @@ impl Signature {
     }
 
     /// Sizes are computed without looking for overflow, so none may happen for any values of the dims.
-    fn check_sizes(&self) -> Result<(), AotError> {
+    fn check_sizes(&self, plan: &Program) -> Result<(), AotError> {
         let greatest = |name: &str| self.dims.iter().find(|(_, s)| s.name == name).map(|(_, s)| s.hi);
-        let check = |place: String, dim: &Dim| match dim.eval(&greatest) {
+        let check = |place: String, span: &Span, dim: &Dim| match dim.eval(&greatest) {
             Some(_) if dim.upper() <= MOST => Ok(()),
-            _ => Err(AotError::TooLarge { program: self.program.clone(), place, size: dim.to_string() }),
+            _ => {
+                let (program, size, span) = (self.program.clone(), dim.to_string(), span.clone());
+                Err(AotError::TooLarge { program, place, size, span })
+            }
         };
         for p in &self.pointers {
             let place = || format!("{} `{}`", p.group.word(), p.given);
-            check(place(), &p.len)?;
-            for d in p.shape.iter().chain(&p.bound) {
-                check(place(), d)?;
+            let span = match p.place {
+                Place::Input(i) | Place::Csr { input: i, .. } => plan.inputs[i].span.clone(),
+                Place::Output(_) | Place::Arena { .. } | Place::Step { .. } => Span::none(),
+            };
+            for d in std::iter::once(&p.len).chain(&p.shape).chain(&p.bound) {
+                check(place(), &span, d)?;
             }
         }
         for p in &self.patterns {
             for d in [&p.ty.rows, &p.ty.cols, &p.ty.nnz] {
-                check(format!("input `{}`", p.name), d)?;
+                check(format!("input `{}`", p.name), &plan.inputs[p.input].span, d)?;
             }
         }
         Ok(())
@@ -399,11 +407,17 @@ fn parts_of(ty: &CsrType, used: impl Fn(CsrPart) -> bool) -> Vec<CsrPart> {
 /// The value of a parameter that is to be embedded, checked against its type.
 fn weight(
     program: &str,
-    name: &str,
-    ty: &latentc_ir::types::TensorType,
+    input: &InputDecl,
+    ty: &TensorType,
     given: &[(String, Array)],
 ) -> Result<Array, AotError> {
-    let wrong = |what| AotError::Weight { program: program.to_owned(), weight: name.to_owned(), what };
+    let (name, span) = (&input.name, &input.span);
+    let wrong = |what| AotError::Weight {
+        program: program.to_owned(),
+        weight: name.clone(),
+        what,
+        span: span.clone(),
+    };
     let expected = format!("{}{}", ty.dtype, shape_text(&ty.shape));
     let Some((_, array)) = given.iter().find(|(n, _)| n == name) else {
         return Err(wrong(format!("it is to be embedded ({expected}) and there is no value for it")));

@@ -3,8 +3,12 @@
 //! Everything that does not depend on the run is settled when it is made; what depends on the dimensions
 //! when they change; a run only fills in where inputs and outputs are and calls.
 
+mod counted;
+
+use self::counted::{Counted, Profile, Work};
 use super::checked::Checked;
 use super::code::Code;
+use super::lengths::{self, extent, lengths, room};
 use super::sizes::{value, work};
 use super::split::Range;
 use super::threads::{Clock, Part, Threads};
@@ -17,15 +21,14 @@ use crate::options::Options;
 use crate::report::{KernelReport, LaunchTime, Memory, Report, Times};
 use crate::session::Engine;
 use crate::store::Store;
-use crate::trace::{Event, Record, Trace, TracedLaunch};
+use crate::trace::{Record, Trace, TracedLaunch};
 use latentc_ir::array::CsrArray;
-use latentc_ir::dim::Dim;
-use latentc_ir::nest::{Kernel, Split};
-use latentc_ir::plan::{Control, ControlKind, CsrPart, OpAt, Origin, Place, Program, Runner, walk};
-use latentc_ir::types::{Shape, product};
+use latentc_ir::nest::Split;
+use latentc_ir::plan::{Control, CsrPart, Place, Program, Runner, walk};
+use latentc_ir::types::product;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Work (see [`work`]) below which a kernel runs on the caller alone: some ten microseconds.
 pub(crate) const WORTH_SPREADING: f64 = 20_000.0;
@@ -60,30 +63,6 @@ pub(crate) struct Machine {
     about: About,
     arena: Block,
     _library: Library,
-}
-
-/// What is counted while profiling.
-struct Profile {
-    launches: Vec<Counted>,
-    /// The work of each launch at the present dimensions.
-    costs: Vec<Work>,
-    record: Option<(Record, Clock)>,
-}
-
-/// What launches of one place in the plan came to.
-#[derive(Clone, Copy, Default)]
-struct Counted {
-    calls: u64,
-    total: Duration,
-    work: Work,
-}
-
-/// Floating-point operations and bytes: as often as rows are gathered, and every array once.
-#[derive(Clone, Copy, Default)]
-struct Work {
-    flops: u64,
-    bytes: u64,
-    once: u64,
 }
 
 /// What is to be said of its making.
@@ -237,88 +216,6 @@ impl Machine {
         }
     }
 
-    /// A launch whose time is counted, and recorded where there is room.
-    fn launch_counted(&mut self, at: usize) {
-        let start = Instant::now();
-        self.launch(at);
-        let end = Instant::now();
-        let Some(profile) = &mut self.profile else { return };
-        let counted = &mut profile.launches[at];
-        counted.calls += 1;
-        counted.total += end - start;
-        let Work { flops, bytes, once } = profile.costs.get(at).copied().unwrap_or_default();
-        counted.work.flops += flops;
-        counted.work.bytes += bytes;
-        counted.work.once += once;
-        let Some((record, clock)) = &mut profile.record else { return };
-        let launch = at as u32;
-        let (begin, end) = (start - record.start, end - record.start);
-        record.push(Event { launch, thread: 0, begin, end });
-        if self.steps[at].spread {
-            for thread in 1..self.threads.count() {
-                let [begin, end] = clock.times(thread);
-                record.push(Event { launch, thread: thread as u32, begin, end });
-            }
-        }
-    }
-
-    /// The work of each launch at the present dimensions.
-    fn costs(&self, dims: &Dims) -> Vec<Work> {
-        let number = |d: &Dim| dims.eval(d).and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
-        let origins = &self.program.origins;
-        let bytes = |o: &Origin| Work { flops: 0, bytes: number(&o.bytes), once: number(&o.once) };
-        let mut costs: Vec<Work> = origins.iter().map(bytes).collect();
-        let mut at = 0;
-        // Launches of one group stand together; the work is that of the one with the most instructions.
-        while at < origins.len() {
-            let group = origins[at].group;
-            let end = origins[at..].iter().position(|o| o.group != group).map_or(origins.len(), |n| at + n);
-            let work = |i: &usize| {
-                let step = &self.steps[*i];
-                let dims = &self.dims[step.dims..];
-                work(&self.program.kernels[step.kernel].body, dims)
-            };
-            if let Some(main) = (at..end).max_by(|a, b| work(a).total_cmp(&work(b))) {
-                costs[main].flops = number(&origins[main].flops);
-            }
-            at = end;
-        }
-        costs
-    }
-
-    /// Bytes of temporaries in use at each launch, at the present dimensions.
-    fn live(&self) -> Vec<u64> {
-        let program = &self.program;
-        let lives = program.lives();
-        let dims = |d: &Dim| {
-            let of = |name: &str| {
-                let mut known = program.launches.iter().zip(&self.steps);
-                known.find_map(|(launch, step)| {
-                    let at = launch.dims.iter().position(|d| program.dims[*d].name == name)?;
-                    self.dims.get(step.dims + at).copied()
-                })
-            };
-            d.eval(&of)
-        };
-        let mut live = vec![0; program.launches.len()];
-        for (b, buffer) in program.buffers.iter().enumerate() {
-            if !matches!(buffer.place, Place::Arena { .. }) {
-                continue;
-            }
-            if let Some((from, to)) = lives[b] {
-                let elements = dims(&product(&buffer.shape)).unwrap_or(0);
-                let bytes = u64::try_from(elements).unwrap_or(0) * buffer.dtype.size() as u64;
-                live[from..=to].iter_mut().for_each(|l| *l += bytes);
-            }
-        }
-        live
-    }
-
-    /// What a launch does of the graph.
-    fn ops(&self, at: usize) -> Vec<OpAt> {
-        self.program.origins.get(at).map(|o| o.ops.clone()).unwrap_or_default()
-    }
-
     /// Where a buffer of the plan is during this run; null where it is nowhere.
     fn address(&self, inputs: &Inputs, buffer: usize) -> *mut u8 {
         match self.program.buffers[buffer].place {
@@ -401,7 +298,7 @@ impl Machine {
             }
         }
         for (turns, c) in self.turns.iter_mut().zip(&self.program.controls) {
-            let most = self::turns(c, dims);
+            let most = lengths::turns(c, dims);
             let most = most.ok_or_else(|| RunError::Plan {
                 kernel: c.at.op.to_owned(),
                 what: "the number of its steps overflows".to_owned(),
@@ -610,102 +507,6 @@ impl Engine for Machine {
 
 /// Outputs get memory for their greatest size at once up to this many bytes.
 const AHEAD: i64 = 1 << 30;
-
-/// The number of elements of a shape; `None` where it is negative or overflows.
-fn extent(shape: &Shape, dims: &Dims) -> Option<usize> {
-    shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(dims.eval(d)?).ok()?))
-}
-
-/// Checks, with these values of the program's dims, that each parameter's length fits its buffer, and the buffer
-/// its place.
-pub(crate) fn check_lengths(program: &Program, values: &[i64]) -> Result<(), String> {
-    let dims = Dims::fixed(program.dims.clone(), values);
-    for launch in &program.launches {
-        let kernel = &program.kernels[launch.kernel];
-        let values: Vec<i64> = launch.dims.iter().map(|d| values[*d]).collect();
-        lengths(program, kernel, &launch.buffers, &values, &dims)
-            .map_err(|what| format!("launch of `{}`: {what}", kernel.name))?;
-    }
-    Ok(())
-}
-
-/// Checks that each parameter's length fits its buffer, and the buffer its place.
-fn lengths(
-    program: &Program,
-    kernel: &Kernel,
-    buffers: &[usize],
-    values: &[i64],
-    dims: &Dims,
-) -> Result<(), String> {
-    for ((_, param), &at) in kernel.params().zip(buffers) {
-        let buffer = &program.buffers[at];
-        let len = value(&param.len, values).and_then(|n| usize::try_from(n).ok());
-        let held = extent(&buffer.shape, dims);
-        if len.is_none() || len > held {
-            let (len, held) = (text(len), text(held));
-            return Err(format!(
-                "parameter `{}` has {len} elements, its buffer `{}` {held}",
-                param.name, buffer.name
-            ));
-        }
-        let room = room(program, at, dims);
-        if room < held {
-            return Err(format!(
-                "buffer `{}` has {} elements, its place {}",
-                buffer.name,
-                text(held),
-                text(room)
-            ));
-        }
-    }
-    Ok(())
-}
-
-/// The turns of a loop, at most; one for a branch.
-fn turns(c: &Control, dims: &Dims) -> Option<usize> {
-    match &c.kind {
-        ControlKind::Loop { trips } | ControlKind::While { limit: trips, .. } => {
-            dims.eval(trips).and_then(|n| usize::try_from(n).ok())
-        }
-        ControlKind::Branch { .. } => Some(1),
-    }
-}
-
-/// The elements that the place of a buffer has room for.
-fn room(program: &Program, at: usize, dims: &Dims) -> Option<usize> {
-    let buffer = &program.buffers[at];
-    match &buffer.place {
-        Place::Input(i) => match &program.inputs[*i].ty {
-            latentc_ir::types::Type::Tensor(t) => extent(&t.shape, dims),
-            _ => None,
-        },
-        Place::Csr { input, part } => program.inputs[*input].ty.as_csr().and_then(|c| {
-            let of = |d| dims.eval(d).and_then(|n| usize::try_from(n).ok());
-            match part {
-                CsrPart::Indptr => of(&c.rows).map(|n| n + 1),
-                CsrPart::TwinIndptr => of(&c.cols).map(|n| n + 1),
-                CsrPart::Indices | CsrPart::TwinIndices | CsrPart::TwinEdges => of(&c.nnz),
-            }
-        }),
-        Place::Output(o) => extent(&program.outputs[*o].shape, dims),
-        Place::Arena { offset } => {
-            program.arena_bytes.checked_sub(*offset).map(|left| left / buffer.dtype.size())
-        }
-        Place::Step { of, control, .. } => {
-            let whole = extent(&program.buffers[*of].shape, dims)?;
-            match turns(&program.controls[*control], dims)? {
-                // It is never looked at.
-                0 => Some(usize::MAX),
-                _ if room(program, *of, dims) < Some(whole) => None,
-                turns => Some(whole / turns),
-            }
-        }
-    }
-}
-
-fn text(count: Option<usize>) -> String {
-    count.map_or("no number of".to_owned(), |n| n.to_string())
-}
 
 /// An array of a pattern. The twin of a symmetric one is itself; where it is needed it has been made.
 fn part_of(p: &CsrArray, part: CsrPart) -> &[i32] {

@@ -14,6 +14,7 @@ mod code;
 pub(crate) mod emit;
 pub mod isa;
 mod jit;
+pub(crate) mod lengths;
 pub(crate) mod machine;
 mod math;
 pub(crate) mod object;

@@ -33,13 +33,8 @@ fn read(file: &str) -> Option<String> {
     here.ancestors().find_map(|folder| std::fs::read_to_string(folder.join(path)).ok())
 }
 
-/// One mistake as text.
-pub(super) fn render(diag: &Diag, color: bool, files: &mut Files) -> String {
-    drawn(diag, color, files).unwrap_or_else(|| format!("error: {diag}\n"))
-}
-
-/// With excerpts; `None` where a place or its file is missing.
-fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
+/// One mistake with excerpts; `None` where a place or its file is missing.
+pub(super) fn drawn(diag: &Diag, color: bool, files: &mut Files) -> Option<String> {
     let labels = merged(diag);
     let mut places: Vec<(Arc<str>, Range<usize>, String)> = vec![];
     for (span, text) in &labels {

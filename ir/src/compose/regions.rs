@@ -99,13 +99,7 @@ impl Graph {
         Ok(self.permute(y, Axes::from_slice(&[0, 3, 1, 2])))
     }
 
-    fn lattice(
-        &mut self,
-        [start, end]: [Operand; 2],
-        parts: i64,
-        size: &Dim,
-        how: &RoiAlign,
-    ) -> Neighbours {
+    fn lattice(&mut self, [start, end]: [Operand; 2], parts: i64, size: &Dim, how: &RoiAlign) -> Neighbours {
         let dtype = self.dtype_of(start);
         let mut length = self.map(ScalarOp::Sub, &[end, start]);
         if !how.half_pixel {

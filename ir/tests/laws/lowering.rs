@@ -4,6 +4,7 @@ use crate::random::{evaluate, same};
 use latentc_ir::array::{Array, Value};
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::DType;
+use latentc_ir::explain::explain;
 use latentc_ir::graph::parse::parse;
 use latentc_ir::interp::Evaluation;
 use latentc_ir::lower::Target;
@@ -148,6 +149,25 @@ proptest! {
         fuse in any::<bool>(),
     ) {
         check(&if gradients { graph.with_gradients() } else { graph }, rewrite, fuse)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(60) })]
+
+    /// Lowering says why a loop is no vector wherever work stands in one.
+    #[test]
+    fn work_outside_of_vectors_has_reasons(
+        graph in graphs(Options { without: WITHOUT.to_vec(), ..Options::default() }),
+        fuse in any::<bool>(),
+    ) {
+        let options = Passes { fuse, ..Passes::new(&TARGET) };
+        let made = explain(&graph.with_gradients().graph, &options);
+        let made = made.map_err(|d| TestCaseError::fail(d.to_string()))?;
+        for k in &made.explanation.kernels {
+            let unexplained = k.vectors.rest.iter().find(|s| s.why.ends_with("written so by hand"));
+            prop_assert!(unexplained.is_none(), "{unexplained:?}\n{}", k.nest);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ Examples:
   latentc build lightgcn --out lib               liblightgcn.a, lightgcn.h and lightgcn.rs: step, embed and rank
   latentc build lightgcn --program embed --weights embedded --values runs/lightgcn-1 --out lib
   latentc build model.onnx --out lib             libmodel.a with the weights in it
+  latentc build model.onnx --dim batch=1..64     for any batch of these
   latentc build program.ir --cpu x86-64-v2 --cpu x86-64-v4 --emit obj,header,asm --report
   latentc build ngcf --target aarch64-linux --emit obj,header
 
@@ -82,7 +83,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         library = library.target(target);
     }
     let mut known: Vec<&String> = vec![];
+    let mut source = None;
     for (word, chosen) in args.program.open_all(out)? {
+        source = chosen.source.clone().or(source);
         if let Some(dir) = &args.dump {
             let (isa, schedules) = (first_isa(args)?, Schedules::default());
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -112,7 +115,8 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     if let Some((input, _)) = args.ids.iter().find(|(input, _)| !known.contains(&input)) {
         return Err(CliError::NoInput { name: input.clone() });
     }
-    let built = library.compile(emit.iter().any(|e| matches!(e, Emit::LlvmIr | Emit::Asm)))?;
+    let built = library.compile(emit.iter().any(|e| matches!(e, Emit::LlvmIr | Emit::Asm)));
+    let built = built.map_err(|e| CliError::from(e).with_text(source.as_ref()))?;
     let files = built.write(&args.out, &emit)?;
     for f in &files {
         out.say(&format!("{:>10} bytes  {}", f.bytes, f.path.display()))?;

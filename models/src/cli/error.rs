@@ -21,7 +21,7 @@ pub enum CliError {
     #[error(transparent)]
     System(#[from] UnknownSystem),
     /// A training run.
-    #[error(transparent)]
+    #[error("{0}")]
     Run(#[from] RunError),
     /// The folder of a run.
     #[error(transparent)]
@@ -112,13 +112,29 @@ pub enum CliError {
     #[error("the program cannot be used\n{}", .0.render(false))]
     Program(latentc::Errors),
     /// A library that cannot be built.
-    #[error(transparent)]
+    #[error("{0}")]
     Aot(#[from] latentc::aot::AotError),
     /// Weights that are to be embedded and are not given.
     #[error(
         "--weights embedded needs their values: give --values, the folder of a run or a safetensors file"
     )]
     NoValues,
+    /// A size that a model does not leave open.
+    #[error("--dim {name}: {} has no such size; {}", path.display(), if valid.is_empty() { "all its sizes are numbers".to_owned() } else { format!("there are: {valid}") })]
+    NoDim {
+        /// The model.
+        path: PathBuf,
+        /// The name given.
+        name: String,
+        /// All names.
+        valid: String,
+    },
+    /// Ranges of sizes for a program that states its own.
+    #[error("--dim is for ONNX models; the sizes of {program} have ranges of their own: leave it out")]
+    OnlyModels {
+        /// The program.
+        program: String,
+    },
     /// An input that no program has.
     #[error("--ids {name}: no program that is built has an input of that name; the header lists them")]
     NoInput {
@@ -142,8 +158,8 @@ pub enum CliError {
         value: f64,
     },
     /// A program that cannot be compiled, through no fault of its lines.
-    #[error(transparent)]
-    Compile(latentc::CompileError),
+    #[error("{0}")]
+    Compile(#[source] latentc::CompileError),
     /// A machine whose limits cannot be measured.
     #[error(transparent)]
     Measure(#[from] latentc::peaks::PeakError),
@@ -186,7 +202,7 @@ pub enum CliError {
     #[error("{0}")]
     Doctor(String),
     /// A model of another maker.
-    #[error(transparent)]
+    #[error("{0}")]
     Import(#[from] latentc::import::onnx::ImportError),
     /// A file of arrays.
     #[error(transparent)]
@@ -199,9 +215,18 @@ pub enum CliError {
         /// What is wrong.
         what: String,
     },
+    /// What is wrong at a place in a model.
+    #[error("{message}")]
+    Shown {
+        /// The error by itself.
+        message: String,
+        /// The same with the text that its places are in.
+        #[source]
+        errors: latentc::Errors,
+    },
     /// A run that was refused.
-    #[error(transparent)]
-    Session(latentc::RunError),
+    #[error("{0}")]
+    Session(#[source] latentc::RunError),
     /// Native code and the interpreter that do not agree.
     #[error("output `{output}`: {what} by the two devices, which is a fault of this program")]
     Differ {
@@ -234,6 +259,25 @@ impl From<latentc::CompileError> for CliError {
 }
 
 impl CliError {
+    /// With the text that places of a model are in, which no file holds.
+    pub fn with_text(self, source: Option<&(String, String)>) -> CliError {
+        let Some((file, text)) = source else { return self };
+        let errors = match &self {
+            CliError::Program(errors) => errors.clone(),
+            CliError::Session(e) => latentc::Errors::from(e),
+            CliError::Aot(e) => match (e.diag(), e) {
+                (Some(diag), _) => latentc::Errors::from(diag),
+                (None, latentc::aot::AotError::Compile(latentc::CompileError::Lower { diag })) => {
+                    latentc::Errors::from((**diag).clone())
+                }
+                _ => return self,
+            },
+            _ => return self,
+        };
+        let errors = errors.with_text(file, text.as_str());
+        CliError::Shown { message: self.to_string(), errors }
+    }
+
     /// What the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -103,7 +103,8 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     }
     let (title, code) = (chosen.title, args.format != Format::Dot);
     let wanted = Wanted { title, isa, limits, schedules, checked: false, code, threads: cores };
-    let made = explain(&chosen.graph, wanted)?;
+    let made = explain(&chosen.graph, wanted);
+    let made = made.map_err(|e| CliError::from(e).with_text(chosen.source.as_ref()))?;
     if args.json {
         let value = serde_json::to_value(&made).map_err(std::io::Error::from)?;
         out.event("explanation", members(value))?;

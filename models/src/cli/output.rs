@@ -46,9 +46,7 @@ impl Output {
         self.note(&format!("error: {text}"));
         // With the user's own lines, where the error knows them.
         if let Some(excerpts) = latentc::excerpts(error, io::stderr().is_terminal()) {
-            // One error, one line that begins so: without its source an excerpt is a plain line like the first.
-            let excerpts = excerpts.trim_end();
-            self.note(excerpts.strip_prefix("error: ").unwrap_or(excerpts));
+            self.note(excerpts.trim_end());
         }
         let _ = self.event("error", Map::from_iter([("message".to_string(), text.into())]));
     }

@@ -25,6 +25,10 @@ pub struct ProgramArgs {
     /// A TOML file of the system's configuration keys.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// The range of a size that an ONNX model leaves open, both ends included, or the size itself [default: 1..1024]. May
+    /// be given several times.
+    #[arg(long = "dim", value_name = "NAME=LO..HI", value_parser = range)]
+    dims: Vec<(String, (i64, i64))>,
     /// A configuration key; wins over --config. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -39,6 +43,8 @@ pub struct Chosen {
     pub values: Option<Store>,
     /// What it is for people: `lightgcn step on gowalla`, or the file.
     pub title: String,
+    /// What its places call a text that is in no file, and the text.
+    pub source: Option<(String, String)>,
 }
 
 /// What the argument names. A kind of file is a row here and an arm of [`ProgramArgs::open`].
@@ -119,6 +125,7 @@ impl ProgramArgs {
         for setting in &self.settings {
             sources = sources.setting(setting);
         }
+        self.no_dims(system.name.to_owned())?;
         let configured = (system.configure)(&sources)?;
         let data = self.data.as_deref().unwrap_or(SHIPPED[0]);
         let data = open_data(data, Declared { users: None, items: None }, out)?;
@@ -128,7 +135,7 @@ impl ProgramArgs {
         let wanted = |name: &str| self.program.as_deref().is_none_or(|p| p == name);
         let chosen = all.into_iter().filter(|(name, _)| wanted(name)).map(|(name, program)| {
             let title = format!("{} {name} on {}", system.name, data.name);
-            (name, Chosen { graph: program.graph().clone(), values: None, title })
+            (name, Chosen { graph: program.graph().clone(), values: None, title, source: None })
         });
         let chosen: Vec<(&'static str, Chosen)> = chosen.collect();
         match (&self.program, chosen.is_empty()) {
@@ -141,7 +148,13 @@ impl ProgramArgs {
 
     fn of_onnx(&self, path: &Path, out: &Output) -> Result<Chosen, CliError> {
         self.no_system(path)?;
-        let model = Model::read(path)?.import(&Given::default())?;
+        let file = Model::read(path)?;
+        let known = file.dims();
+        if let Some((name, _)) = self.dims.iter().find(|(name, _)| !known.contains(name)) {
+            let (path, name, valid) = (path.to_owned(), name.clone(), known.join(", "));
+            return Err(CliError::NoDim { path, name, valid });
+        }
+        let model = file.import(&Given { dims: self.dims.iter().cloned().collect(), ..Given::default() })?;
         if !model.specialised.is_empty() {
             let names = model.specialised.join(", ");
             out.note(&format!(
@@ -149,7 +162,13 @@ impl ProgramArgs {
             ));
         }
         let title = path.display().to_string();
-        Ok(Chosen { graph: model.graph, values: Some(model.store), title })
+        let source = Some((model.file, model.text));
+        Ok(Chosen { graph: model.graph, values: Some(model.store), title, source })
+    }
+
+    /// Only models leave sizes open.
+    fn no_dims(&self, program: String) -> Result<(), CliError> {
+        if self.dims.is_empty() { Ok(()) } else { Err(CliError::OnlyModels { program }) }
     }
 
     /// Options of systems mean nothing for a file.
@@ -172,7 +191,40 @@ impl ProgramArgs {
             path: path.to_owned(),
             what: format!("cannot be read ({e}); check the path"),
         })?;
+        self.no_dims(path.display().to_string())?;
         let graph = latentc::read_graph(&path.display().to_string(), &text)?;
-        Ok(Chosen { graph, values: None, title: path.display().to_string() })
+        Ok(Chosen { graph, values: None, title: path.display().to_string(), source: None })
+    }
+}
+
+/// A size and its range, both ends included.
+fn range(text: &str) -> Result<(String, (i64, i64)), String> {
+    let wrong =
+        || format!("`{text}` found, expected a name and a range, such as batch=1..64, or a size, batch=8");
+    let (name, range) = text.rsplit_once('=').filter(|(name, _)| !name.ends_with("..")).ok_or_else(wrong)?;
+    let (lo, hi) = range.split_once("..").unwrap_or((range, range));
+    let [lo, hi] = [lo, hi].map(|n| n.trim().parse::<i64>().ok().filter(|n| *n >= 0));
+    let (lo, hi) = lo.zip(hi).ok_or_else(wrong)?;
+    if lo > hi {
+        Err(format!("`{text}`: {lo} is greater than {hi}"))
+    } else {
+        Ok((name.to_owned(), (lo, hi)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range;
+
+    #[test]
+    fn ranges_are_read() {
+        for (text, found) in
+            [("n=1..64", ("n", (1, 64))), ("x.0=8", ("x.0", (8, 8))), ("a=b=0..3", ("a=b", (0, 3)))]
+        {
+            assert_eq!(range(text), Ok((found.0.to_owned(), found.1)));
+        }
+        for wrong in ["n", "n=", "n=..", "n=1..", "n=-1..2", "n=5..2", "n=1..=2", "n=one"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
     }
 }

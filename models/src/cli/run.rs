@@ -45,6 +45,13 @@ pub struct Args {
     /// Threads; 0 for one a processor.
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
+    /// Write numbered files of every stage of what is compiled, graphs to machine code, below this folder.
+    #[arg(long, value_name = "DIR")]
+    dump: Option<PathBuf>,
+    /// The instruction set to compile for: x86-64-v2, x86-64-v3, x86-64-v4 or neon, up to what this processor has
+    /// [default: all that it has].
+    #[arg(long, value_name = "NAME")]
+    level: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -89,11 +96,11 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
             "note: the program is one for the given values of {names}, which decide shapes or branches"
         ));
     }
-    let first = execute(&program, &arrays, args.device, args.threads)?;
+    let first = execute(&program, &arrays, args.device, args)?;
     let mut difference = None;
     if args.check {
         let other = if args.device == On::Cpu { On::Interp } else { On::Cpu };
-        let second = execute(&program, &arrays, other, args.threads)?;
+        let second = execute(&program, &arrays, other, args)?;
         difference = Some(compare(&first.arrays, &second.arrays)?);
     }
     if let Some(path) = &args.outputs {
@@ -185,15 +192,25 @@ fn execute(
     program: &Imported,
     arrays: &BTreeMap<String, Array>,
     device: On,
-    threads: usize,
+    args: &Args,
+) -> Result<Ran, CliError> {
+    let source = (program.file.clone(), program.text.clone());
+    run_on(program, arrays, device, args).map_err(|e| e.with_text(Some(&source)))
+}
+
+fn run_on(
+    program: &Imported,
+    arrays: &BTreeMap<String, Array>,
+    device: On,
+    args: &Args,
 ) -> Result<Ran, CliError> {
     let began = Instant::now();
-    let options = Options { threads, cache: Cache::Default, ..Options::default() };
+    let (dump, level) = (args.dump.clone(), args.level.clone());
+    let options = Options { threads: args.threads, cache: Cache::Default, dump, level, ..Options::default() };
     let mut session = match device {
         On::Cpu => Session::compile(&program.graph, &options),
         On::Interp => Session::interp(&program.graph),
-    }
-    .map_err(CliError::Compile)?;
+    }?;
     let compile = began.elapsed().as_secs_f64();
     for (name, array) in arrays {
         // Inputs that only decided shapes are not in the program.

@@ -40,7 +40,7 @@ pub const SWITCHES: &[Switch] = &[
     },
     Switch {
         name: "--dump DIR",
-        words: &["train", "eval", "recommend", "explain", "build"],
+        words: &["train", "eval", "recommend", "run", "explain", "build"],
         about: "numbered files of every stage, graphs to machine code",
         changes: "compiles every kernel twice",
     },
@@ -58,7 +58,7 @@ pub const SWITCHES: &[Switch] = &[
     },
     Switch {
         name: "--level NAME",
-        words: &["train", "eval", "recommend"],
+        words: &["train", "eval", "recommend", "run"],
         about: "what a library that was built for this instruction set computes, to the last bit",
         changes: "the order of sums",
     },

@@ -72,8 +72,13 @@ pub fn model() -> Vec<u8> {
 
 /// The same with another op between `x` and `w`.
 pub fn model_of(op: &str) -> Vec<u8> {
+    model_with(op, &[number(1, 2)])
+}
+
+/// The same for `x` and `y` of these sizes.
+fn model_with(op: &str, sizes: &[Vec<u8>]) -> Vec<u8> {
     let value = |name: &str| {
-        let shape = message(1, &number(1, 2));
+        let shape: Vec<u8> = sizes.iter().flat_map(|size| message(1, size)).collect();
         let ty = [number(1, 1), message(2, &shape)].concat();
         [message(1, name.as_bytes()), message(2, &message(1, &ty))].concat()
     };
@@ -101,6 +106,57 @@ fn an_onnx_model_brings_its_weights_along() {
 }
 
 #[test]
+fn sizes_that_a_model_leaves_open_have_ranges() {
+    let place = place();
+    place.write("open.onnx", model_with("Add", &[message(2, b"batch"), number(1, 2)]));
+    place.run("build open.onnx --dim batch=1..64 --out lib --emit header").ok();
+    let header = std::fs::read_to_string(place.path("lib/open.h")).unwrap();
+    assert!(header.contains("int64_t batch; /* 1..=64 */"), "{header}");
+    assert!(header.contains("const float *x; /* f32[batch, 2] */"), "{header}");
+    place.run("build open.onnx --dim batch=8 --out one --emit header").ok();
+    let header = std::fs::read_to_string(place.path("one/open.h")).unwrap();
+    assert!(header.contains("the program has no sizes that vary"), "{header}");
+    for (words, expected) in [
+        ("open.onnx --dim rows=1..2", "--dim rows: open.onnx has no such size; there are: batch"),
+        ("small.ir --dim n=1..2", "--dim is for ONNX models; the sizes of small.ir have ranges of their own"),
+        ("lightgcn --dim batch=1..2", "--dim is for ONNX models; the sizes of lightgcn have ranges"),
+    ] {
+        let error = place.run(&format!("build {words} --out lib")).error();
+        assert!(error.contains(expected), "{words}: {error}");
+    }
+}
+
+/// Every error that is about a line of a program shows it.
+#[test]
+fn errors_show_the_lines_that_they_are_about() {
+    let place = place();
+    place.write("wrong.onnx", model_with("Add", &[number(1, 3)]));
+    place.write("bad.ir", PROGRAM.replace("f32[3, 2]", "f32[4, 2]"));
+    place.write(
+        "large.ir",
+        "graph large {
+  dim n: 1..=4611686018427387904
+  data x: f32[n]
+  output y = x
+}
+",
+    );
+    place.write("single.ir", PROGRAM);
+    let weights: &[(&str, &str)] = &[
+        ("build wrong.onnx", "  | y = Add(x: f32[3], w: f32[2])"),
+        ("build bad.ir", "%0 = matmul(x, w)"),
+        ("build large.ir", "data x: f32[n]"),
+        ("explain bad.ir", "param w: f32[4, 2]"),
+    ];
+    for (words, line) in weights {
+        let ran = place.run(&format!("{words} --out lib"));
+        assert_eq!(ran.code, Some(1), "{words}");
+        assert!(ran.err.contains(line), "{words}: {}", ran.err);
+        assert_eq!(ran.err.lines().filter(|l| l.starts_with("error: ")).count(), 1, "{words}: {}", ran.err);
+    }
+}
+
+#[test]
 fn what_cannot_be_built_ends_in_one_message() {
     let place = place();
     for (words, expected) in [
@@ -124,6 +180,8 @@ fn what_cannot_be_built_ends_in_one_message() {
             "--program is for systems; small.ir is a program by itself: leave it out",
         ),
         ("small.ir --values none.safetensors", "none.safetensors"),
+        ("small.ir --ids users=clamp", "--ids users: no program that is built has an input of that name"),
+        ("small.ir --ids x=clamp", "`x` is to clamp row numbers, but it is no data input used as such"),
         ("nothing.ir", "nothing.ir: cannot be read"),
     ] {
         let error = place.run(&format!("build {words} --out lib")).error();

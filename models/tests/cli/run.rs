@@ -15,6 +15,8 @@ fn a_model_runs_on_arrays() {
         let outputs = read_npz(place.path(&format!("{device}.npz")), &|_| None).unwrap();
         assert_eq!(outputs["y"].as_slice::<f32>(), [2.5, 0.0]);
     }
+    place.run("run m.onnx --inputs in.npz --dump stages").ok();
+    assert!(place.path("stages/g/00-graph.ir").is_file());
     let told = place.run("run m.onnx --inputs in.npz --outputs both.npz --check").ok();
     assert!(told.contains("agree"), "{told}");
     write_npz(place.path("wide.npz"), [("x", &Array::from_slice(&[3], &[1.0f32, 2.0, 3.0]))]).unwrap();

@@ -153,6 +153,18 @@ fn calling_overhead() {
     let x = Value::Tensor(Array::from_slice(&[1], &[1.0f32]));
     let mut state = loaded.state(&[("x".to_owned(), x)]).unwrap();
     println!("a program of one kernel: {:.0} ns a call", state.time(1_000_000));
+    // In process, before anything was counted, while it is, and after it has been.
+    let options = Options { threads: 1, cache: latentc::Cache::Off, ..Options::default() };
+    let mut session = Session::compile(&tiny, &options).unwrap();
+    session.set("x", &[1], &[1.0f32]).unwrap();
+    let mut store = Store::new();
+    for (counted, what) in [(false, "never counted"), (true, "counted"), (false, "counted no more")] {
+        session.profile(counted);
+        const RUNS: u32 = 1_000_000;
+        let start = std::time::Instant::now();
+        (0..RUNS).for_each(|_| session.run(&mut store).unwrap());
+        println!("in process, {what}: {:.0} ns a run", start.elapsed().as_secs_f64() * 1e9 / f64::from(RUNS));
+    }
     let program = step();
     let loaded = Loaded::new(program.graph(), "native").unwrap();
     let store = program.init(3);

@@ -77,6 +77,9 @@ fn graphs_that_contradict_themselves() {
     error(&changed(|g| g.output.push(value("y", &[1]))), "two outputs are named `y`");
     error(&changed(|g| g.output[0].name = "z".into()), "`z`");
     error(&changed(|g| g.input[0] = value("x", &[2, 4])), "`matmul`");
+    // The line that is at fault, with the types of its operands where these are there.
+    error(&changed(|g| g.input[0] = value("x", &[2, 4])), "\n  | xw = MatMul(x: f32[2, 4], w: f32[3, 2])");
+    error(&changed(|g| g.node[0].input[0] = "y".into()), "\n  | xw = MatMul(y, w)");
     error(&changed(|g| g.input[0] = value("x", &[-2, 3])), "axis 0 has size -2");
     let mut m = model();
     m.opset_import[0].version = 999;
@@ -85,6 +88,51 @@ fn graphs_that_contradict_themselves() {
     error(&m, "no operator set");
     m.graph = None;
     error(&m, "no graph");
+}
+
+/// Sizes that a model leaves open stay open in an object.
+#[test]
+fn open_sizes_are_those_of_objects() {
+    let mut m = model();
+    let graph = m.graph.as_mut().unwrap();
+    let open = |v: &mut ValueInfoProto| {
+        if let Some(TypeValue::Tensor(t)) = v.r#type.as_mut().and_then(|t| t.value.as_mut())
+            && let Some(d) = t.shape.as_mut().and_then(|s| s.dim.first_mut())
+        {
+            d.value = Some(DimensionValue::Param("batch".into()));
+        }
+    };
+    open(&mut graph.input[0]);
+    open(&mut graph.output[0]);
+    let model = Model::from_bytes(m.encode_to_vec(), "m.onnx", None).unwrap();
+    assert_eq!(model.dims(), ["batch"]);
+    let dims = [("batch".to_owned(), (1, 64))].into();
+    let imported = model.import(&Given { dims, ..Given::default() }).unwrap();
+    assert_eq!(
+        imported.text,
+        "input x: f32[batch, 3]\nxw = MatMul(x: f32[batch, 3], w: f32[3, 2])\ny = Relu(xw: f32[batch, 2])"
+    );
+    let loaded = latentc_tests::aot::Loaded::new(&imported.graph, "native").unwrap();
+    let weight = imported.store.get("w").unwrap().clone();
+    for batch in [1, 5, 64] {
+        let x: Vec<f32> = (0..3 * batch).map(|i| (i % 7) as f32 - 3.0).collect();
+        let given = [("x", Array::from_slice(&[batch, 3], &x)), ("w", weight.clone())];
+        let given = given.map(|(n, a)| (n.to_owned(), latentc_ir::array::Value::Tensor(a)));
+        let given: Vec<_> =
+            loaded.inputs().iter().map(|n| given.iter().find(|(m, _)| m == n).unwrap().clone()).collect();
+        let mut state = loaded.state(&given).unwrap();
+        state.run(1).unwrap();
+        let w = weight.as_slice::<f32>();
+        let expected: Vec<f32> = x
+            .chunks(3)
+            .flat_map(|r| [0, 1].map(|j| (r[0] * w[j] + r[1] * w[2 + j] + r[2] * w[4 + j]).max(0.0)))
+            .collect();
+        assert_eq!(state.outputs[0].1.as_slice::<f32>(), expected);
+    }
+    let mut state = loaded.uninitialised(&[]).unwrap_or_else(|e| panic!("{e}"));
+    state.init_own().unwrap();
+    state.set("dims.batch", 65);
+    assert_eq!(state.run(1).unwrap_err(), "dimension `batch` is 65, outside 1..=64");
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub enum ImportError {
         what: String,
     },
     /// A model that contradicts itself or the format.
-    #[error("{file}: {place}: {what}")]
+    #[error("{file}: {place}: {what}{}", excerpt(node))]
     Invalid {
         /// The file.
         file: String,
@@ -31,6 +31,8 @@ pub enum ImportError {
         place: String,
         /// What was found and what is expected.
         what: String,
+        /// The node with the types of its operands, where it is one.
+        node: Option<String>,
     },
     /// Everything in the model that there is nothing for.
     #[error("{file} uses what is not supported:\n{}", lines(list))]
@@ -42,7 +44,8 @@ pub enum ImportError {
     },
     /// A size or a choice that depends on the values of an input that is not given.
     #[error(
-        "{file}: {place}: {what} depends on the values of input `{input}`; give them (`latentc run` takes them from --inputs)"
+        "{file}: {place}: {what} depends on the values of input `{input}`; give them (`latentc run` takes them from --inputs){}",
+        excerpt(node)
     )]
     NeedsValue {
         /// The file.
@@ -53,7 +56,13 @@ pub enum ImportError {
         what: String,
         /// The input.
         input: String,
+        /// The node with the types of its operands, where it is one.
+        node: Option<String>,
     },
+}
+
+fn excerpt(node: &Option<String>) -> String {
+    node.as_ref().map_or(String::new(), |node| format!("\n  | {node}"))
 }
 
 /// One thing that is not supported, and where it is used.

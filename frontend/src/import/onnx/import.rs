@@ -36,6 +36,8 @@ pub(super) struct Importer<'m> {
     list: Vec<Unsupported>,
     written: usize,
     place: String,
+    /// The model as text, a line for every input and every node as it was written: what places are in.
+    lines: Vec<String>,
     inputs: Vec<Port>,
     given: &'m Given,
 }
@@ -69,6 +71,7 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
         list: vec![],
         written: 0,
         place: "the graph".to_owned(),
+        lines: vec![],
         inputs: vec![],
         given,
     };
@@ -78,7 +81,7 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
             let stand_ins = std::mem::take(&mut im.cx.stand_ins);
             im.cx.graph.discard(&stand_ins);
             im.cx.graph.remove_dead();
-            let Importer { cx, inputs, .. } = im;
+            let Importer { cx, inputs, lines, .. } = im;
             let store = cx.params.into_iter().filter(|(name, _)| cx.graph.input(name).is_some()).collect();
             Ok(Imported {
                 graph: cx.graph,
@@ -86,6 +89,8 @@ pub(super) fn import(model: &Model, given: &Given) -> Result<Imported, ImportErr
                 inputs,
                 outputs,
                 specialised: cx.used.into_iter().collect(),
+                file: model.file.clone(),
+                text: lines.join("\n"),
             })
         }
         Ok(_) => Err(ImportError::Unsupported { file: model.file.clone(), list: im.list }),
@@ -123,11 +128,13 @@ impl<'m> Importer<'m> {
 
     fn error(&mut self, fault: Fault) -> ImportError {
         let (file, place) = (self.model.file.clone(), self.place.clone());
+        // Of the line that was written last, where it is one of nodes.
+        let node = self.place.starts_with("node").then(|| self.lines.last().cloned()).flatten();
         match fault {
-            Fault::Wrong(what) => ImportError::Invalid { file, place, what },
+            Fault::Wrong(what) => ImportError::Invalid { file, place, what, node },
             Fault::Needs(input) => {
                 let what = "what it does".to_owned();
-                ImportError::NeedsValue { file, place, what, input }
+                ImportError::NeedsValue { file, place, what, input, node }
             }
             Fault::Unsupported(what) => {
                 note(&mut self.list, what, place);
@@ -201,7 +208,9 @@ impl<'m> Importer<'m> {
                     shape = a.shape().iter().map(|n| Dim::from(*n)).collect();
                     self.known.insert(name.to_owned(), a.clone());
                 }
-                let o = self.input(name, InputKind::Data, Type::tensor(dtype, shape));
+                let ty = Type::tensor(dtype, shape);
+                self.line(format!("input {name}: {ty}"));
+                let o = self.input(name, InputKind::Data, ty);
                 self.inputs.push(Port { name: name.to_owned(), elem, ty: self.graph.type_of(o).clone() });
                 Ok(Val::Tensor(T { o, elem }))
             }
@@ -233,13 +242,12 @@ impl<'m> Importer<'m> {
 
     /// A size of an input: a number, or a symbol with the range that was asked for.
     fn declared_size(&mut self, input: &str, axis: usize, value: Option<&DimensionValue>) -> R<Dim> {
-        let name = match value {
-            Some(DimensionValue::Value(n)) if *n < 0 => {
+        let name = match (dim_name(input, axis, value), value) {
+            (None, Some(DimensionValue::Value(n))) if *n < 0 => {
                 return Err(format!("axis {axis} has size {n}").into());
             }
-            Some(DimensionValue::Value(n)) => return Ok(Dim::constant(*n)),
-            Some(DimensionValue::Param(p)) if !p.is_empty() => p.clone(),
-            _ => format!("{input}.{axis}"),
+            (None, Some(DimensionValue::Value(n))) => return Ok(Dim::constant(*n)),
+            (name, _) => name.unwrap_or_default(),
         };
         let (lo, hi) = self.given.dims.get(&name).copied().unwrap_or(self.given.range);
         // Names in files may hold what the text of a graph could not read back.
@@ -315,12 +323,14 @@ impl<'m> Importer<'m> {
                 return Err(format!("the model becomes more than {MOST_NODES} nodes").into());
             }
             let before = std::mem::replace(&mut self.place, node_place(proto, at));
-            let file = format!("{} {}", self.model.file, self.place);
-            self.span = Span { file: file.into(), line: at as u32 + 1, column: 1 };
+            self.line(self.node_text(proto, None));
             let mut ins = vec![];
             for name in &proto.input {
                 ins.push(if name.is_empty() { None } else { Some(self.lookup(name)?) });
             }
+            let typed = self.node_text(proto, Some(&ins));
+            self.lines.pop();
+            self.line(typed);
             let poison = ins.iter().flatten().any(Val::is_poison);
             let outs = if poison { Ok(vec![]) } else { self.node(proto, ins) };
             let outs = match outs {
@@ -342,6 +352,25 @@ impl<'m> Importer<'m> {
             self.place = before;
         }
         Ok(())
+    }
+
+    /// Adds a line to the text of the model; what is made from here on was written there.
+    fn line(&mut self, text: String) {
+        self.lines.push(text);
+        self.span = Span { file: self.model.file.as_str().into(), line: self.lines.len() as u32, column: 1 };
+    }
+
+    /// A node as text, with the types of its operands where they are known.
+    fn node_text(&self, proto: &NodeProto, ins: Option<&[Option<Val>]>) -> String {
+        let operand = |(i, name): (usize, &String)| match ins.and_then(|ins| ins[i].as_ref()) {
+            Some(Val::Tensor(t)) => format!("{name}: {}", self.graph.type_of(t.o)),
+            Some(Val::Seq(all)) => format!("{name}: {} elements", all.len()),
+            _ if name.is_empty() => "-".to_owned(),
+            _ => name.clone(),
+        };
+        let operands: Vec<String> = proto.input.iter().enumerate().map(operand).collect();
+        let results: Vec<&str> = proto.output.iter().map(String::as_str).collect();
+        format!("{} = {}({})", results.join(", "), proto.op_type, operands.join(", "))
     }
 
     fn node(&mut self, proto: &NodeProto, ins: Vec<Option<Val>>) -> R<Vec<Val>> {
@@ -452,6 +481,15 @@ impl<'m> Importer<'m> {
     /// One result.
     pub fn one(&self, o: Operand) -> R<Vec<Val>> {
         Ok(vec![self.t(o)])
+    }
+}
+
+/// What a size of an input is called, where it is no number.
+pub(super) fn dim_name(input: &str, axis: usize, value: Option<&DimensionValue>) -> Option<String> {
+    match value {
+        Some(DimensionValue::Value(_)) => None,
+        Some(DimensionValue::Param(p)) if !p.is_empty() => Some(p.clone()),
+        _ => Some(format!("{input}.{axis}")),
     }
 }
 

@@ -51,6 +51,7 @@ impl Model {
             file: file.clone(),
             place: place.to_owned(),
             what,
+            node: None,
         };
         let proto = ModelProto::decode(bytes.into())
             .map_err(|e| ImportError::Decode { file: file.clone(), what: e.to_string() })?;
@@ -112,6 +113,21 @@ impl Model {
             TypeValue::Tensor(t) => Elem::from_number(t.elem_type),
             _ => None,
         }
+    }
+
+    /// The sizes of the inputs that have no number: by the names of the model, or `input.axis` where it has none.
+    pub fn dims(&self) -> Vec<String> {
+        let mut all: Vec<String> = vec![];
+        for input in &self.graph().input {
+            let Some(TypeValue::Tensor(t)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+                continue;
+            };
+            for (axis, d) in t.shape.iter().flat_map(|s| &s.dim).enumerate() {
+                let name = super::import::dim_name(&input.name, axis, d.value.as_ref());
+                all.extend(name.filter(|name| !all.contains(name)));
+            }
+        }
+        all
     }
 
     /// What an input or output is, outermost first: `seq` and `opt` around tensors, nothing for a tensor; `None`

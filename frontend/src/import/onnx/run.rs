@@ -76,6 +76,11 @@ pub struct Imported {
     pub outputs: Vec<Out>,
     /// Inputs whose values have decided something in the program, which is right for these values alone.
     pub specialised: Vec<String>,
+    /// What places in the program call the model.
+    pub file: String,
+    /// The text that these places are in: a line for every input and every node, loops unrolled. For
+    /// [`Errors::with_text`](crate::Errors::with_text).
+    pub text: String,
 }
 
 impl Model {

@@ -38,7 +38,7 @@ fn entries_are_combined_and_attend() {
                 g.input(&name("q"), DType::F32, [rows, 2, 3]),
                 g.input(&name("k"), DType::F32, [cols, 2, 3]),
             );
-            let x = p.table(&name("x").replace([' ', ':'], "_"), [cols, 4], init::uniform(-1.0, 1.0)).all(g);
+            let x = p.table(name("x").replace([' ', ':'], "_"), [cols, 4], init::uniform(-1.0, 1.0)).all(g);
             let y = a.attend(a.dot_scores(q, k, 0.5), x.reshape([cols, 2, 2]));
             g.output(&name("attended"), y);
             let s = a.additive_scores(

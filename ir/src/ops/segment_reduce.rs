@@ -13,7 +13,7 @@ use crate::scalar::{ScalarOp, combine};
 /// least element) of `values[order[e]]` for `e` in `indptr[r]..indptr[r + 1]`, in that order; the identity where
 /// there is none. Sums take weights `[n]` as a fourth operand: `weights[e] * values[order[e]]`.
 ///
-/// Segments are made by [`segments`](super::segments) or by a pattern ([`csr_array`](super::csr_array)). Pointers and
+/// Segments are made by [`segments`] or by a pattern ([`csr_array`]). Pointers and
 /// positions that are given must be in bounds; computed ones are brought to the nearest. A pointer that descends is an
 /// error of the data; a compiled program takes such a segment as empty.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -49,8 +49,10 @@ impl OpDef for Bitcast {
         Ok(vec![Value::Tensor(y)])
     }
 
-    fn vjp(&self, _: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
-        Ok(vec![None])
+    /// Bits of another type are steps; those of the same type are the number itself.
+    fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable> {
+        let same = cx.graph.dtype_of(cx.operands[0]) == self.to;
+        Ok(vec![if same { cx.pull(0, true, |_, dy| dy) } else { None }])
     }
 
     fn class(&self) -> Class {

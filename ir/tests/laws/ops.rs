@@ -338,6 +338,7 @@ fn cases() -> Vec<Case> {
     case(TopK { k: 3 }.into(), vec![numbers(&[7], 1)]);
     case(TopK { k: 3 }.into(), vec![numbers(&[2, 7], 1)]);
     case(Bitcast { to: DType::I64 }.into(), vec![numbers(&[2, 3], 1)]);
+    case(Bitcast { to: DType::F64 }.into(), vec![numbers(&[2, 3], 1)]);
     case(Cholesky.into(), vec![heavy(&[2, 3, 3], 1)]);
     case(Lu.into(), vec![numbers(&[2, 4, 4], 1)]);
     for shape in [&[2, 4, 3][..], &[3, 3], &[5, 1]] {

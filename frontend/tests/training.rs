@@ -1,6 +1,7 @@
 //! Whole models through the DSL, run on each device.
 
 mod common;
+mod transforms;
 
 use common::{Machine, close, devices};
 use latentc::prelude::*;

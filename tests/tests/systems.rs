@@ -6,7 +6,7 @@ use latentc_ir::graph::parse::parse;
 use latentc_ir::graph::verify::verify;
 use latentc_ir::lower::Target;
 use latentc_ir::nest;
-use latentc_ir::passes::{self, Options, PASSES};
+use latentc_ir::passes::{self, Numerics, Options, PASSES};
 use latentc_kernels::Kernels;
 use latentc_models::common::data::Interactions;
 use latentc_models::{lightgcn, ngcf};
@@ -24,7 +24,7 @@ fn check(program: &Program) {
     let mut graph = program.graph().clone();
     assert_eq!(verify(&graph), Ok(()), "as written\n{text}");
     for pass in PASSES {
-        pass.run(&mut graph).unwrap();
+        pass.run(&mut graph, Numerics::Fast).unwrap();
         assert_eq!(verify(&graph), Ok(()), "after `{}`\n{graph}", pass.name);
     }
     for lanes in [4, 16] {

@@ -8,6 +8,7 @@ pub mod attention;
 pub mod einsum;
 pub mod extreme;
 pub mod fourier;
+pub mod marks;
 pub mod norm;
 pub mod pad;
 pub mod pool;

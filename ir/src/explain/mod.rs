@@ -43,7 +43,7 @@ pub fn explain(graph: &Graph, options: &Options) -> Result<Explained, Diag> {
     let mut stages = vec![stage("graph", "the program as it was written", &optimised, None, 0.0)];
     for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
         let start = Instant::now();
-        pass.run(&mut optimised)?;
+        pass.run(&mut optimised, options.numerics)?;
         let seconds = start.elapsed().as_secs_f64();
         let before = stages.iter().rev().find(|s| s.changed).map(|s| s.text.clone());
         stages.push(stage(pass.name, pass.doc, &optimised, before, seconds));

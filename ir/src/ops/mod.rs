@@ -5,6 +5,7 @@
 //! cost, text.
 
 use crate::array::Value;
+use crate::batch::{Batch, behind_one};
 use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Graph, Operand};
@@ -13,13 +14,16 @@ use crate::types::{Shape, TensorType, Type, shape_text};
 use smallvec::SmallVec;
 use std::fmt;
 
+pub mod barrier;
 pub mod broadcast;
 pub mod cast;
+pub mod checkpoint;
 pub mod concat;
 pub mod conv;
 pub mod conv_transpose;
 pub mod csr_degree;
 pub mod cumulative;
+pub mod custom_vjp;
 pub mod dropout;
 pub mod elementwise;
 pub mod fill;
@@ -34,6 +38,7 @@ pub mod log_sum_exp;
 pub mod matmul;
 pub mod pad;
 pub mod permute;
+pub mod placeholder;
 pub mod random;
 pub mod reduce;
 pub mod reshape;
@@ -151,6 +156,15 @@ pub trait OpDef: fmt::Debug {
     /// The gradient of a tensor is a tensor of its type or a row-sparse value of its shape; that of a
     /// row-sparse value is a tensor: the gradient of the values it lists.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable>;
+
+    /// The op over a batch: its results with one more axis in front from operands of which some have that axis. `None`
+    /// where it has no rule of its own: a composite op is taken as its body then.
+    ///
+    /// # Errors
+    /// One sentence that says why these operands have no such form.
+    fn batch(&self, _cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(None)
+    }
 
     /// What fusion may do with it.
     fn class(&self) -> Class;
@@ -291,6 +305,10 @@ registry! {
     dropout::Dropout,
     softmax::Softmax,
     log_sum_exp::LogSumExp,
+    placeholder::Placeholder,
+    custom_vjp::CustomVjp,
+    checkpoint::Checkpoint,
+    barrier::Barrier,
 }
 
 /// Axes of a tensor.

@@ -1,15 +1,20 @@
 //! The pipeline from a graph to a program, as a table.
 
 mod canonical;
+mod mixed;
+mod remat;
 mod stages;
 
 use crate::diag::Diag;
-use crate::fuse::{Fusion, fuse};
+use crate::fuse::{Fusion, MOST_NODES, fuse};
 use crate::graph::Graph;
 use crate::lower::schedule::USUAL;
 use crate::lower::{How, Library, NoLibrary, Schedules, Target};
+use crate::ops::barrier;
 use crate::plan::{self, Program, Provenance};
 use crate::rewrite;
+pub use crate::rewrite::Numerics;
+pub use mixed::mixed;
 use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
 
@@ -29,12 +34,25 @@ pub struct Options<'a> {
     /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
     /// [`Program::checks`](plan::Program::checks).
     pub checked: bool,
+    /// What may be done to numbers.
+    pub numerics: Numerics,
+    /// Bytes that temporaries may take at most: values are computed again for late readers as far as that needs.
+    pub memory: Option<usize>,
 }
 
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL, checked: false }
+        Options {
+            target,
+            library: &NoLibrary,
+            rewrite: true,
+            fuse: true,
+            schedules: &USUAL,
+            checked: false,
+            numerics: Numerics::Fast,
+            memory: None,
+        }
     }
 }
 
@@ -46,6 +64,8 @@ impl std::fmt::Debug for Options<'_> {
             .field("fuse", &self.fuse)
             .field("schedules", &self.schedules)
             .field("checked", &self.checked)
+            .field("numerics", &self.numerics)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }
@@ -58,7 +78,7 @@ pub struct Pass {
     pub doc: &'static str,
     /// Whether it only makes the program faster.
     pub optional: bool,
-    run: fn(&mut Graph) -> Result<(), Diag>,
+    run: fn(&mut Graph, Numerics) -> Result<(), Diag>,
 }
 
 /// The passes over the graph, in order.
@@ -73,7 +93,7 @@ pub const PASSES: &[Pass] = &[
         name: "inline",
         doc: "replaces composite ops by their bodies",
         optional: false,
-        run: canonical::inline,
+        run: |g, _| canonical::inline(g),
     },
     Pass {
         name: "simplify",
@@ -85,25 +105,25 @@ pub const PASSES: &[Pass] = &[
         name: "guard",
         doc: "keeps ids that the program computes within what kernels index by them",
         optional: false,
-        run: canonical::guard,
+        run: |g, _| canonical::guard(g),
     },
     Pass {
         name: "orient",
         doc: "brings products and reductions into the forms that kernels are written for",
         optional: false,
-        run: canonical::orient,
+        run: |g, _| canonical::orient(g),
     },
     Pass {
         name: "settle",
         doc: "writes parts of row-sparse values and pads of what may be empty without either",
         optional: false,
-        run: canonical::settle,
+        run: |g, _| canonical::settle(g),
     },
     Pass {
         name: "clean",
         doc: "removes what no output and no update needs",
         optional: false,
-        run: |g| {
+        run: |g, _| {
             g.remove_dead();
             Ok(())
         },
@@ -111,9 +131,12 @@ pub const PASSES: &[Pass] = &[
 ];
 
 impl Pass {
-    /// Runs the pass.
-    pub fn run(&self, graph: &mut Graph) -> Result<(), Diag> {
-        (self.run)(graph)
+    /// Runs the pass, under a policy that optional ones keep to.
+    ///
+    /// # Errors
+    /// What it cannot do, at the user's line.
+    pub fn run(&self, graph: &mut Graph, numerics: Numerics) -> Result<(), Diag> {
+        (self.run)(graph, numerics)
     }
 }
 
@@ -122,7 +145,7 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
     let mut graph = graph.clone();
     for pass in PASSES {
         if (options.rewrite && !options.checked) || !pass.optional {
-            pass.run(&mut graph)?;
+            pass.run(&mut graph, options.numerics)?;
         }
     }
     Ok(graph)
@@ -130,10 +153,15 @@ pub fn optimise(graph: &Graph, options: &Options) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
+    regions_within(graph, options, MOST_NODES)
+}
+
+fn regions_within(graph: &Graph, options: &Options, most_nodes: usize) -> Fusion {
     if options.checked {
-        return fuse(graph, false, &plan::read_by_checks(graph));
+        return fuse(graph, 1, &plan::read_by_checks(graph));
     }
-    fuse(graph, options.fuse, &FxHashSet::default())
+    let together = options.fuse && options.numerics == Numerics::Fast;
+    fuse(graph, if together { most_nodes } else { 1 }, &FxHashSet::default())
 }
 
 /// A graph as a program.
@@ -162,7 +190,22 @@ pub struct Lowered {
 /// # Errors
 /// Those of [`lower`].
 pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowered, Diag> {
-    let fusion = regions(&optimised, options);
+    match options.memory {
+        Some(bytes) => remat::fit(graph, optimised, options, bytes),
+        None => plan_as_is(graph, optimised, options, MOST_NODES),
+    }
+}
+
+fn plan_as_is(
+    graph: &Graph,
+    mut optimised: Graph,
+    options: &Options,
+    most_nodes: usize,
+) -> Result<Lowered, Diag> {
+    let fusion = regions_within(&optimised, options, most_nodes);
+    // Regions have their order: nothing is left to wait for.
+    barrier::release(&mut optimised);
+    optimised.remove_dead();
     let how = How {
         target: options.target,
         library: options.library,

@@ -29,7 +29,7 @@ pub fn stages(graph: &Graph, options: &Options) -> Result<Vec<Stage>, Diag> {
     let mut all = vec![Stage { name: "graph", text: text.clone() }];
     let mut optimised = graph.clone();
     for pass in PASSES.iter().filter(|p| (options.rewrite && !options.checked) || !p.optional) {
-        pass.run(&mut optimised)?;
+        pass.run(&mut optimised, options.numerics)?;
         let before = std::mem::replace(&mut text, optimised.to_string());
         let shown = if text == before { "as before\n".to_owned() } else { text.clone() };
         all.push(Stage { name: pass.name, text: shown });

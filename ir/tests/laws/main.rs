@@ -1,11 +1,13 @@
 //! Laws that every op keeps: results have the inferred types, derivatives agree with finite differences,
 //! bodies agree with their ops.
 
+mod batch;
 mod compose;
 mod data;
 mod difference;
 mod edges;
 mod lowering;
+mod marks;
 mod models;
 mod ops;
 mod random;

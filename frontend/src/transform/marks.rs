@@ -62,7 +62,7 @@ impl Scope {
     ///     let w = g.params().tensor("w", [4], init::constant(1.0)).get(g);
     ///     // The identity, with gradients between -1 and 1.
     ///     let y = g.custom_vjp(w, |w| w, |_, _, dy| dy.clamp(-1.0, 1.0));
-    ///     g.minimise((100.0 * y).square().sum_all(), Sgd::new(0.1));
+    ///     g.minimise((y * 100.0).square().sum_all(), Sgd::new(0.1));
     /// })?;
     /// # Ok::<(), latentc::Errors>(())
     /// ```

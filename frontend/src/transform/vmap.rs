@@ -29,7 +29,7 @@ impl Scope {
     ///     });
     ///     // [32, 4, 4]: no longer than 1, each.
     ///     let length = each.square().sum([1, 2]).sqrt();
-    ///     let scale = 1.0 / length.maximum(1.0);
+    ///     let scale = length.maximum(1.0).recip();
     ///     g.output("clipped", (each * scale.unsqueeze(1).unsqueeze(2)).mean(0));
     /// })?;
     /// # Ok::<(), latentc::Errors>(())

@@ -4,7 +4,7 @@ use crate::cpu::Isa;
 use crate::debug::{Dumped, dump};
 use crate::{CompileError, Options, Session};
 use latentc_ir::graph::Graph;
-use latentc_ir::lower::{Schedules, Target};
+use latentc_ir::lower::Target;
 use latentc_ir::passes;
 use latentc_ir::plan::Program;
 use latentc_kernels::Kernels;
@@ -24,18 +24,30 @@ impl From<&Isa> for Target {
 
 /// The plan of a graph for a processor: optimised, fused, lowered, with the kernels made by hand.
 pub fn plan(graph: &Graph, isa: &Isa) -> Result<Program, CompileError> {
-    lower(graph, isa, false, &Schedules::default())
+    lower(graph, isa, &Options::default())
 }
 
 /// A plan to be checked as it runs ([`Options::checked`]): every op a kernel of its own.
 pub fn plan_checked(graph: &Graph, isa: &Isa) -> Result<Program, CompileError> {
-    lower(graph, isa, true, &Schedules::default())
+    lower(graph, isa, &Options { checked: true, ..Options::default() })
 }
 
-fn lower(graph: &Graph, isa: &Isa, checked: bool, schedules: &Schedules) -> Result<Program, CompileError> {
+/// What the passes have to know of what the caller chose.
+pub(crate) fn passes_options<'a>(target: &'a Target, options: &'a Options) -> passes::Options<'a> {
+    passes::Options {
+        library: &Kernels,
+        checked: options.checked,
+        schedules: &options.schedules,
+        numerics: options.numerics,
+        memory: options.memory,
+        ..passes::Options::new(target)
+    }
+}
+
+fn lower(graph: &Graph, isa: &Isa, options: &Options) -> Result<Program, CompileError> {
     let target = Target::from(isa);
-    let options = passes::Options { library: &Kernels, checked, schedules, ..passes::Options::new(&target) };
-    passes::lower(graph, &options).map_err(|diag| CompileError::Lower { diag: Box::new(diag) })
+    passes::lower(graph, &passes_options(&target, options))
+        .map_err(|diag| CompileError::Lower { diag: Box::new(diag) })
 }
 
 impl Session {
@@ -43,9 +55,8 @@ impl Session {
     pub fn compile(graph: &Graph, options: &Options) -> Result<Session, CompileError> {
         let isa = Isa::of(options)?;
         if let Some(dir) = &options.dump {
-            let (threads, checked) = (options.thread_count(), options.checked);
-            dump(graph, Dumped { isa: &isa, schedules: &options.schedules, checked, threads }, dir)?;
+            dump(graph, Dumped { isa: &isa, threads: options.thread_count(), options }, dir)?;
         }
-        Session::start(&lower(graph, &isa, options.checked, &options.schedules)?, options)
+        Session::start(&lower(graph, &isa, options)?, options)
     }
 }

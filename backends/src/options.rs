@@ -1,13 +1,14 @@
 //! How a program is made ready to run.
 
 use latentc_ir::lower::Schedules;
+use latentc_ir::passes::Numerics;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
 /// What the caller may choose. None of it changes what a program gives, but for [`Options::ids`] where a run
-/// would be refused otherwise; other levels and schedules add up in other orders, and a checked run is not fused, so
-/// floats may round differently.
+/// would be refused otherwise; other levels and schedules add up in other orders, and a checked or strict run is not
+/// fused, so floats may round differently.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// Threads that run kernels, the caller's among them; 0 for one on each processor that the system lets
@@ -33,6 +34,13 @@ pub struct Options {
     /// Decisions about kernels that replace the usual ones, by the kernel's name. They decide how fast a program is,
     /// and the order of its sums.
     pub schedules: Schedules,
+    /// What may be done to numbers to make a program faster. [`Numerics::Strict`] gives the bits of the program as it is
+    /// written, with every op a kernel of its own.
+    pub numerics: Numerics,
+    /// Bytes that temporaries may take at most. Where they would take more, values that wait for a late reader are computed
+    /// again for it, those that save most bytes for an operation first; a program that cannot be made as small is refused
+    /// with the least that it needs. The interpreter, which plans nothing, takes no notice.
+    pub memory: Option<usize>,
     /// A folder below which numbered files of every stage are written as a program is compiled: see
     /// [`debug`](crate::debug). Costs compiling every kernel once more.
     pub dump: Option<PathBuf>,

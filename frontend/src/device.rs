@@ -4,6 +4,8 @@ use crate::errors::Errors;
 use crate::program::{Program, Result};
 use latentc_backends::{CompileError, Options, Session};
 use latentc_ir::diag::Diag;
+#[cfg(feature = "llvm")]
+use latentc_ir::passes::Numerics;
 
 /// Where a program runs. Every device computes the same function; the interpreter is its definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,11 @@ impl Device {
     /// What the device cannot compute, at the line that asks for it; what the system refuses.
     pub fn compile(self, program: &Program, options: &Options) -> Result<Session> {
         Ok(match self.kind {
+            #[cfg(feature = "llvm")]
+            Kind::Cpu if program.numerics() == Numerics::Strict => {
+                let strict = Options { numerics: Numerics::Strict, ..options.clone() };
+                Session::compile(program.graph(), &strict)?
+            }
             #[cfg(feature = "llvm")]
             Kind::Cpu => Session::compile(program.graph(), options)?,
             Kind::Interp => Session::interp_with(program.graph(), options)?,

@@ -97,6 +97,9 @@
 //! | loops and branches | [`Scope::scan`], [`Scope::cond`], [`Scope::while_loop`] |
 //! | recurrent layers | [`nn`] |
 //! | parameters | [`Init`], [`Table`], [`Param`], [`derive@Params`], [`init`] |
+//! | derivatives within a program, gradients by hand, checkpoints | [`Scope::grad`], [`Scope::custom_vjp`], [`Scope::checkpoint`] |
+//! | one function for a batch of slices | [`Scope::vmap`] |
+//! | products in 16 bits; results to the bit | [`Mixed`], [`Numerics`] |
 //! | losses and optimizers | [`loss`], [`Adam`], [`Adagrad`], [`Sgd`] |
 //! | what was made of a program, and why | [`debug`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
@@ -121,6 +124,7 @@ mod program;
 mod scope;
 mod tensor;
 mod train;
+mod transform;
 
 pub use csr::Csr;
 #[cfg(feature = "llvm")]
@@ -151,13 +155,15 @@ pub use latentc_ir::dtype::DType;
 pub use latentc_ir::graph::Graph;
 pub use latentc_ir::lower::{Schedule, Schedules};
 pub use latentc_ir::ops::windows::Window;
+pub use latentc_ir::passes::Numerics;
 pub use latentc_ir::philox;
 pub use params::{Init, Initializer, Param, ParamSpec, Params, Table, init};
 pub use program::{Program, Result, program, read_graph};
 pub use scope::{DimSpec, First, RNG_SEED, RNG_STEP, Scope, StateSpec, Steps, Values};
 pub use tensor::{Arg, Around, Attention, Tensor, Triangle, Update, Walk};
 pub use train::loss;
-pub use train::{ADAM_STEP, Adagrad, Adam, Lr, Optimizer, Sgd};
+pub use train::{ADAM_STEP, Adagrad, Adam, GOOD_STEPS, LOSS_SCALE, LossScale, Lr, Mixed, Optimizer, Sgd};
+pub use transform::Tensors;
 
 /// What a file that builds models uses.
 pub mod prelude {

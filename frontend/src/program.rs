@@ -11,6 +11,7 @@ use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::Dim as Size;
 use latentc_ir::graph::{Graph, Node};
 use latentc_ir::ops::{Attr, Op};
+use latentc_ir::passes::Numerics;
 use std::panic::Location;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ pub struct Program {
     params: Vec<Arc<ParamSpec>>,
     states: Vec<StateSpec>,
     dims: Vec<DimSpec>,
+    numerics: Numerics,
 }
 
 /// Builds a program: the closure declares and computes, `program` writes the training step and checks.
@@ -40,7 +42,8 @@ pub fn program(name: &str, build: impl FnOnce(&Scope)) -> Result<Program> {
     let mut state = scope.into_state();
     if state.diags.is_empty()
         && let Some(what) = state.minimise
-        && let Err(diag) = train::expand(&mut state.graph, &mut state.states, what)
+        && let Err(diag) =
+            train::expand(&mut state.graph, &mut state.states, what, state.numerics, state.mixed)
     {
         state.diags.push(diag);
     }
@@ -48,8 +51,11 @@ pub fn program(name: &str, build: impl FnOnce(&Scope)) -> Result<Program> {
         let diag = Diag::new(format!("the program `{name}` gives nothing"), Span::from(at), "this program");
         state.diags.push(diag.help("name a result with `output`, or `minimise` a loss"));
     }
+    if let (true, None, Some(mixed)) = (state.diags.is_empty(), state.minimise, state.mixed) {
+        latentc_ir::passes::mixed(&mut state.graph, mixed.dtype);
+    }
     if state.diags.is_empty() {
-        state.graph.remove_dead();
+        state.graph.dissolve_marks();
         state.diags = unbound(&state.graph, &state.dims);
     }
     if !state.diags.is_empty() {
@@ -60,6 +66,7 @@ pub fn program(name: &str, build: impl FnOnce(&Scope)) -> Result<Program> {
         params: state.params.into_iter().map(|(spec, _)| spec).collect(),
         states: state.states,
         dims: state.dims.into_iter().map(|(dim, _)| dim).collect(),
+        numerics: state.numerics,
     })
 }
 
@@ -117,6 +124,11 @@ impl Program {
     /// The graph, with gradients and optimizer written out.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// What may be done to its numbers ([`Scope::numerics`]).
+    pub fn numerics(&self) -> Numerics {
+        self.numerics
     }
 
     /// The parameters in order of declaration, used or not.

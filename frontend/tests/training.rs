@@ -2,6 +2,7 @@
 
 mod common;
 mod control;
+mod transforms;
 
 use common::{Machine, close, devices};
 use latentc::prelude::*;

@@ -2,6 +2,7 @@
 //! the passes between them. No LLVM, no CUDA, no input or output here.
 
 pub mod array;
+pub mod batch;
 pub mod compose;
 pub mod csr;
 pub mod diag;

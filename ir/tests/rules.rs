@@ -30,7 +30,7 @@ use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::spmm::Spmm;
 use latentc_ir::philox::Stream;
 use latentc_ir::plan::CsrPart;
-use latentc_ir::rewrite::{self, Numerics, Rule};
+use latentc_ir::rewrite::{self, Rule, Tag};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
 use latentc_ir::testing::{Tolerance, compare, random_array, random_ids, random_pattern};
 use latentc_ir::types::{CsrType, Shape, Type, product};
@@ -167,7 +167,7 @@ const TABLE: &[(&str, Write)] = &[
         c.g.map(ScalarOp::Add, &[v, w])
     }),
     ("a scatter to segments is their sum", |c| {
-        let rows = 1 + c.below(5);
+        let rows = 1 + c.below(5) as usize;
         let csr = c.pattern(rows, false);
         let nnz = c.g.csr(csr).nnz.clone();
         let by_row = c.one_in(2);
@@ -534,7 +534,7 @@ fn same_bits(a: &Value, b: &Value) -> bool {
 }
 
 fn try_rule(rule: &'static Rule, write: Write) {
-    let exact = rule.numerics == Numerics::Exact;
+    let exact = rule.tag == Tag::Exact;
     let mut applied = 0;
     for seed in 0..GRAPHS {
         let mut case = Case::new(seed, exact);

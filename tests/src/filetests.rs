@@ -27,7 +27,7 @@ use latentc_ir::graph::parse::parse;
 use latentc_ir::graph::verify::verify;
 use latentc_ir::lower::Target;
 use latentc_ir::ops::Op;
-use latentc_ir::passes::{self, Options, PASSES};
+use latentc_ir::passes::{self, Numerics, Options, PASSES};
 use latentc_ir::plan::Program;
 use latentc_ir::{explain, grad, nest, rewrite};
 use latentc_kernels::Kernels;
@@ -55,7 +55,7 @@ pub struct Row {
 
 /// The words of `run` lines, besides the passes of [`PASSES`], which go by their names.
 pub const ROWS: &[Row] = &[
-    Row { name: "forward", action: Action::Change(|g| rewrite::forward(g).map_err(said)) },
+    Row { name: "forward", action: Action::Change(|g| rewrite::forward(g, Numerics::Fast).map_err(said)) },
     Row { name: "grad", action: Action::Change(gradients) },
     Row { name: "dense", action: Action::Change(dense) },
     Row { name: "optimise", action: Action::Change(optimise) },

@@ -2,15 +2,15 @@
 
 use super::limits::Limits;
 use super::model::Explanation;
+use crate::Options;
+use crate::compile::passes_options;
 use crate::cpu::workers::each;
 use crate::cpu::{EmitError, Isa, inspect};
 use crate::error::CompileError;
 use latentc_ir::explain::{self, Code};
 use latentc_ir::graph::Graph;
-use latentc_ir::lower::{Schedules, Target};
+use latentc_ir::lower::Target;
 use latentc_ir::nest::Kernel;
-use latentc_ir::passes;
-use latentc_kernels::Kernels;
 use std::time::Instant;
 
 /// What is wanted of an explanation.
@@ -22,10 +22,8 @@ pub struct Wanted {
     pub isa: Isa,
     /// What the machine can do.
     pub limits: Limits,
-    /// Decisions that replace the usual ones.
-    pub schedules: Schedules,
-    /// Whether the plan is one to be checked as it runs: every op a kernel of its own.
-    pub checked: bool,
+    /// How the program is made.
+    pub options: Options,
     /// Whether code is made.
     pub code: bool,
     /// Threads that make it.
@@ -38,12 +36,7 @@ pub struct Wanted {
 /// What cannot be compiled, at the user's line.
 pub fn explain(graph: &Graph, wanted: Wanted) -> Result<Explanation, CompileError> {
     let target = Target::from(&wanted.isa);
-    let options = passes::Options {
-        library: &Kernels,
-        schedules: &wanted.schedules,
-        checked: wanted.checked,
-        ..passes::Options::new(&target)
-    };
+    let options = passes_options(&target, &wanted.options);
     let mut explained =
         explain::explain(graph, &options).map_err(|diag| CompileError::Lower { diag: Box::new(diag) })?;
     if wanted.code {

@@ -8,11 +8,11 @@
 
 use super::code::{Wanted, codes, explain};
 use super::limits::Limits;
+use crate::Options;
 use crate::cpu::Isa;
 use crate::error::CompileError;
 use latentc_ir::explain::Code;
 use latentc_ir::graph::Graph;
-use latentc_ir::lower::Schedules;
 use latentc_ir::plan::Program;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,10 +22,8 @@ use std::path::{Path, PathBuf};
 pub struct Dumped<'a> {
     /// The processor that code is made for.
     pub isa: &'a Isa,
-    /// Decisions that replace the usual ones.
-    pub schedules: &'a Schedules,
-    /// Whether the plan is one to be checked as it runs.
-    pub checked: bool,
+    /// How the program is made.
+    pub options: &'a Options,
     /// Threads that make code.
     pub threads: usize,
 }
@@ -36,19 +34,11 @@ pub struct Dumped<'a> {
 /// # Errors
 /// What cannot be compiled, and what cannot be written.
 pub fn dump(graph: &Graph, what: Dumped, dir: &Path) -> Result<PathBuf, CompileError> {
-    let Dumped { isa, schedules, checked, threads } = what;
+    let Dumped { isa, options, threads } = what;
     let title = graph.name.clone();
     // Nothing is timed for a dump: limits of a machine that is as good as another.
     let limits = Limits::stated(10.0, 100.0, threads, isa.l2 as u64);
-    let wanted = Wanted {
-        title,
-        isa: isa.clone(),
-        limits,
-        schedules: schedules.clone(),
-        code: true,
-        checked,
-        threads,
-    };
+    let wanted = Wanted { title, isa: isa.clone(), limits, options: options.clone(), code: true, threads };
     let made = explain(graph, wanted)?;
     let folder = dir.join(file_name(&graph.name));
     make(&folder.join("kernels"))?;

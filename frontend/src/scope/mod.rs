@@ -12,13 +12,14 @@ use crate::csr::CsrDecl;
 use crate::dims::{At, Dim, ShapeLike};
 use crate::params::{Init, ParamSpec};
 use crate::tensor::Tensor;
-use crate::train::Minimise;
+use crate::train::{Minimise, Mixed};
 use latentc_ir::array::Array;
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dim::Dim as Size;
 use latentc_ir::dtype::{DType, Literal};
 use latentc_ir::graph::{Graph, NodeId, Operand};
 use latentc_ir::ops::Op;
+use latentc_ir::passes::Numerics;
 use latentc_ir::types::Type;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -115,6 +116,8 @@ pub(crate) struct State {
     pub minimise: Option<Minimise>,
     /// What stands for the parameters of bodies while their closures run.
     body_params: Vec<NodeId>,
+    pub numerics: Numerics,
+    pub mixed: Option<Mixed>,
 }
 
 impl Scope {

@@ -2,12 +2,13 @@
 
 use super::Scope;
 use crate::tensor::Tensor;
-use crate::train::{Lr, Minimise, Optimizer};
+use crate::train::{Lr, Minimise, Mixed, Optimizer};
 use latentc_ir::diag::{Diag, Span};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::InputKind;
 use latentc_ir::ops::Op;
 use latentc_ir::ops::input::Input;
+use latentc_ir::passes::Numerics;
 use latentc_ir::types::Type;
 use std::panic::Location;
 
@@ -64,6 +65,35 @@ impl Scope {
         if let Some(value) = self.own(tensor, at) {
             self.state.borrow_mut().graph.outputs.push((name.to_owned(), value));
         }
+    }
+
+    /// Says what may be done to the numbers of the program to make it faster, [`Numerics::Fast`] where nothing is said: to its
+    /// gradients as they are written, and wherever it is compiled, whatever [`Options::numerics`](crate::Options) says there.
+    pub fn numerics(&self, numerics: Numerics) {
+        self.state.borrow_mut().numerics = numerics;
+    }
+
+    /// Computes products of matrices, convolutions and attention of the program in 16 bits, those of its gradients, too.
+    ///
+    /// ```
+    /// use latentc::prelude::*;
+    /// use latentc::Mixed;
+    ///
+    /// program("half", |g| {
+    ///     g.mixed_precision(Mixed::f16());
+    ///     let x = g.input("x", DType::F32, [64, 32]);
+    ///     let w = g.params().tensor("w", [32, 8], init::xavier_uniform()).get(g);
+    ///     g.minimise(x.matmul(w).square().mean_all(), Adam::new(1e-3));
+    /// })?;
+    /// # Ok::<(), latentc::Errors>(())
+    /// ```
+    #[track_caller]
+    pub fn mixed_precision(&self, how: Mixed) {
+        if let Some(fault) = how.fault() {
+            self.error(Location::caller(), fault, "asked for here");
+            return;
+        }
+        self.state.borrow_mut().mixed = Some(how);
     }
 
     /// Asks for one step of an optimizer towards a lower loss, an f32 or f64 scalar, by every parameter that

@@ -2,6 +2,7 @@
 
 use super::{Lr, Rows, Step};
 use latentc_ir::diag::Diag;
+use latentc_ir::dtype::Literal;
 use latentc_ir::graph::Operand;
 use latentc_ir::ops::Axes;
 use latentc_ir::scalar::ScalarOp;
@@ -63,7 +64,7 @@ impl Adagrad {
                 shape.truncate(1);
             }
             let (dtype, s_name) = (step.graph.dtype_of(whole), format!("adagrad.sum.{name}"));
-            let s_whole = step.state_of(s_name.clone(), dtype, &shape, self.initial)?;
+            let s_whole = step.state_from(s_name.clone(), &shape, Literal::float(dtype, self.initial))?;
             let [p, s] = [whole, s_whole].map(|o| step.part(&moved, o));
             let g = moved.gradient;
 

@@ -3,6 +3,7 @@
 mod adagrad;
 mod adam;
 pub mod loss;
+mod mixed;
 mod sgd;
 
 use crate::dims::At;
@@ -16,8 +17,10 @@ use latentc_ir::ops::Op;
 use latentc_ir::ops::gather_rows::GatherRows;
 use latentc_ir::ops::index_update::IndexUpdate;
 use latentc_ir::ops::input::Input;
+use latentc_ir::passes::Numerics;
 use latentc_ir::scalar::ScalarOp;
 use latentc_ir::types::{Shape, Type};
+pub use mixed::{GOOD_STEPS, LOSS_SCALE, LossScale, Mixed};
 pub use sgd::Sgd;
 
 /// The name under which the loss is among the outputs while the forward part is being rewritten.
@@ -189,11 +192,12 @@ impl Step<'_> {
 
     /// A state input that begins as zeros.
     fn state(&mut self, name: String, dtype: DType, shape: &Shape) -> Result<Operand, Diag> {
-        self.state_of(name, dtype, shape, 0.0)
+        self.state_from(name, shape, Literal::zero(dtype))
     }
 
-    /// A state input of which every element begins as a number.
-    fn state_of(&mut self, name: String, dtype: DType, shape: &Shape, first: f64) -> Result<Operand, Diag> {
+    /// A state input every element of which begins as a number, of the number's type.
+    fn state_from(&mut self, name: String, shape: &Shape, value: Literal) -> Result<Operand, Diag> {
+        let dtype = value.dtype();
         let span = self.graph.at.clone().unwrap_or_else(Span::none);
         if let Some(taken) = self.graph.input(&name) {
             let diag =
@@ -203,7 +207,7 @@ impl Step<'_> {
         }
         // Parameters have constant sizes, so their state has.
         let sizes = shape.iter().filter_map(|d| d.as_const()).filter_map(|d| usize::try_from(d).ok());
-        let first = First::Constant(Literal::float(dtype, first));
+        let first = First::Constant(value);
         self.states.push(StateSpec { name: name.clone(), dtype, shape: sizes.collect(), first });
         let ty = Type::tensor(dtype, shape.iter().cloned());
         self.graph.value(Input { name, kind: InputKind::State, ty }, &[], span)
@@ -219,9 +223,15 @@ impl Step<'_> {
 }
 
 /// Writes the gradients of the loss and one step of the optimizer into the graph.
-pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minimise) -> Result<(), Diag> {
+pub(crate) fn expand(
+    graph: &mut Graph,
+    states: &mut Vec<StateSpec>,
+    what: Minimise,
+    numerics: Numerics,
+    mixed: Option<Mixed>,
+) -> Result<(), Diag> {
     graph.outputs.push((LOSS.to_owned(), what.loss));
-    latentc_ir::rewrite::forward(graph)?;
+    latentc_ir::rewrite::forward(graph, numerics)?;
     let params: Vec<(String, Operand)> = graph
         .inputs()
         .iter()
@@ -230,24 +240,45 @@ pub(crate) fn expand(graph: &mut Graph, states: &mut Vec<StateSpec>, what: Minim
             _ => None,
         })
         .collect();
-    latentc_ir::rewrite::forward(graph)?;
+    latentc_ir::rewrite::forward(graph, numerics)?;
+    if let Some(mixed) = mixed {
+        latentc_ir::passes::mixed(graph, mixed.dtype);
+    }
     let loss = graph.outputs.pop().map_or(what.loss, |(_, loss)| loss);
+    let mut step = Step { graph, states, lr: what.optimizer.lr(), lr_input: what.lr };
+    let outer = step.graph.at.replace(Span::from(what.at));
+    let how = mixed.and_then(|m| m.scale);
+    let scale = how.map(|how| mixed::scale(&mut step, how)).transpose()?;
+    let scaled = scale.map_or(loss, |scale| mixed::scaled(step.graph, loss, scale));
+    step.graph.at = outer;
     let wrt: Vec<Operand> = params.iter().map(|(_, o)| *o).collect();
-    let gradients = latentc_ir::grad::gradients(graph, loss, &wrt)?;
+    let gradients = latentc_ir::grad::gradients(step.graph, scaled, &wrt)?;
     if gradients.iter().all(Option::is_none) {
         let diag = Diag::new("the loss depends on no parameter", Span::from(what.at), "minimised here");
-        let made = graph.node(loss.node).span.clone();
+        let made = step.graph.node(loss.node).span.clone();
         return Err(diag.label(made, "the loss").help("compute it from a parameter, through float ops"));
     }
-    let outer = graph.at.replace(Span::from(what.at));
-    let gradients: Vec<(String, Operand, Operand)> =
+    let outer = step.graph.at.replace(Span::from(what.at));
+    let mut gradients: Vec<(String, Operand, Operand)> =
         params.into_iter().zip(gradients).filter_map(|((name, p), g)| Some((name, p, g?))).collect();
-    let mut step = Step { graph, states, lr: what.optimizer.lr(), lr_input: what.lr };
+    let mut bad = vec![];
+    if let Some(scale) = scale {
+        for (_, _, gradient) in &mut gradients {
+            let (without, count) = mixed::unscaled(step.graph, *gradient, scale);
+            *gradient = without;
+            bad.push(count);
+        }
+    }
+    let first = step.graph.updates.len();
     let done = match what.optimizer {
         Optimizer::Sgd(sgd) => sgd.expand(&mut step, gradients),
         Optimizer::Adam(adam) => adam.expand(&mut step, gradients),
         Optimizer::Adagrad(adagrad) => adagrad.expand(&mut step, gradients),
     };
-    graph.at = outer;
+    let done = match (how, scale) {
+        (Some(how), Some(scale)) => done.and_then(|()| mixed::guard(&mut step, how, scale, &bad, first)),
+        _ => done,
+    };
+    step.graph.at = outer;
     done
 }

@@ -13,6 +13,7 @@ pub mod einsum;
 pub mod extreme;
 pub mod fourier;
 pub mod linalg;
+pub mod marks;
 pub mod nearest;
 pub mod norm;
 pub mod pad;

@@ -4,10 +4,10 @@ use super::{Again, Parts, Refused, is_constant, number};
 use crate::fuse::{Refusal, live_nodes};
 use crate::graph::{NodeId, Operand};
 use crate::lower::is_free;
-use crate::ops::bytes_of;
+use crate::ops::{Op, bytes_of};
 use crate::passes::Lowered;
 use crate::types::Type;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 /// Refusals between regions as they became, one for each reason and pair of them: those of which one reads what
 /// the other stores, and those that read the same.
@@ -75,6 +75,12 @@ pub(super) fn recomputed(lowered: &Lowered) -> Vec<Again> {
         region.nodes.iter().filter(|n| chosen(n)).for_each(|n| add(*n, r));
     }
     let live = live_nodes(graph);
+    let repeated = repeated(lowered).into_iter().map(|(n, region)| Again {
+        node: parts.at[&n],
+        why: "written a second time for later readers: the first is not kept for them".to_owned(),
+        regions: vec![region],
+        bytes: graph.node(n).types.iter().map(|t| number(&bytes_of(t))).sum(),
+    });
     let mut all: Vec<Again> = readers
         .into_iter()
         .filter(|(n, _)| live.contains(n) && !is_constant(&graph.node(*n).op))
@@ -92,7 +98,30 @@ pub(super) fn recomputed(lowered: &Lowered) -> Vec<Again> {
             let bytes = bytes.saturating_mul(1 + regions.len() as u64);
             Again { node: parts.at[&n], why: why.to_owned(), regions, bytes }
         })
+        .chain(repeated)
         .collect();
     all.sort_by_key(|a| (std::cmp::Reverse(a.bytes), a.node));
     all
+}
+
+/// What is there twice: nodes that compute what another one has computed, with their regions.
+fn repeated(lowered: &Lowered) -> Vec<(NodeId, usize)> {
+    let graph = &lowered.graph;
+    let home = crate::fuse::owners(&lowered.origin.regions);
+    let mut first: FxHashMap<NodeId, NodeId> = FxHashMap::default();
+    let mut known: FxHashMap<(&Op, Vec<Operand>), NodeId> = FxHashMap::default();
+    let mut found = vec![];
+    for n in graph.topological() {
+        let node = graph.node(n);
+        let operands = node.operands.iter().map(|o| Operand { node: first[&o.node], port: o.port }).collect();
+        let same = *known.entry((&node.op, operands)).or_insert(n);
+        first.insert(n, same);
+        if same != n
+            && let (Some(a), Some(b)) = (home.get(&same), home.get(&n))
+            && a != b
+        {
+            found.push((n, *a.max(b)));
+        }
+    }
+    found
 }

@@ -31,7 +31,7 @@ pub struct Explanation {
     pub launches: Vec<Launch>,
     /// What was not fused, the most costly first.
     pub refusals: Vec<Refused>,
-    /// What is computed again by every reader, that which saves most first.
+    /// What is computed again instead of being kept, by every reader or by late ones, that which saves most first.
     pub recomputed: Vec<Again>,
     /// What becomes of every value that is kept.
     pub updates: Vec<Update>,
@@ -251,7 +251,8 @@ pub struct Again {
     pub why: String,
     /// The regions that compute it.
     pub regions: Vec<usize>,
-    /// What it saves in a run: writing it once, and reading it in each of them.
+    /// What it saves: in a run, writing it once and reading it in each of them; of what is written a second time, the
+    /// memory that the first would hold until then.
     pub bytes: u64,
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Paths<'a> {
     pub group_of: &'a FxHashMap<NodeId, usize>,
     /// Scalings that sparse products apply as they gather.
     pub prologues: &'a FxHashSet<NodeId>,
+    /// Nodes of a kernel at most.
+    pub most_nodes: usize,
 }
 
 impl Paths<'_> {
@@ -74,8 +76,6 @@ impl Paths<'_> {
     }
 }
 
-/// Nodes of a kernel at most.
-const MOST_NODES: usize = 400;
 /// Bytes that what a kernel keeps of a tile of rows may take.
 const MOST_KEPT: i64 = 160 << 10;
 
@@ -90,7 +90,7 @@ pub(super) fn union(paths: &Paths, a: &Group, b: &Group) -> Result<Group, Refusa
     };
     let mut nodes: Vec<NodeId> = a.nodes.clone();
     nodes.extend(b.nodes.iter().filter(|n| !a.nodes.contains(n)));
-    if nodes.len() > MOST_NODES {
+    if nodes.len() > paths.most_nodes {
         return Err(Refusal::Size);
     }
     let inside: FxHashSet<NodeId> = nodes.iter().copied().collect();

@@ -13,6 +13,7 @@ mod order;
 
 use crate::graph::{Graph, NodeId, Operand};
 use crate::lower::is_free;
+use crate::ops::barrier::behind;
 use crate::ops::{Class, Op};
 use crate::types::{Shape, Type};
 use legal::Paths;
@@ -63,14 +64,18 @@ pub(crate) const WIDEST_ROW: i64 = 1024;
 /// chunk of the rows has for itself, is at most a quarter of it.
 pub(crate) const LARGEST_MATRIX: i64 = 64 << 10;
 
-/// Divides a graph into regions; every node one of its own unless `together`. Values in `keep` are stored also where
-/// no kernel needs them in memory.
-pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion {
+/// Nodes of a region, at most, where nothing asks for less.
+pub(crate) const MOST_NODES: usize = 400;
+
+/// Divides a graph into regions of so many nodes at most; every node one of its own for 1. Values in `keep` are stored
+/// also where no kernel needs them in memory.
+pub fn fuse(graph: &Graph, most_nodes: usize, keep: &FxHashSet<Operand>) -> Fusion {
+    let together = most_nodes > 1;
     let order = graph.topological();
     let live = live_nodes(graph);
     let prologues = if together { prologues(graph, &live) } else { FxHashSet::default() };
     let mut stored = must_be_stored(graph, &live, &prologues);
-    stored.extend(keep.iter().filter(|o| live.contains(&o.node)));
+    stored.extend(keep.iter().filter(|o| live.contains(&o.node)).map(|o| behind(graph, *o)));
     let mut light: FxHashSet<NodeId> = FxHashSet::default();
     if together {
         light.extend(live.iter().copied().filter(|n| is_light(graph, *n, &stored)));
@@ -104,7 +109,8 @@ pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion 
                 if group.kind == Kind::Scalars && late.contains(&other.nodes[0]) != late.contains(&n) {
                     continue;
                 }
-                let paths = Paths { graph, groups: &groups, group_of: &group_of, prologues: &prologues };
+                let paths =
+                    Paths { graph, groups: &groups, group_of: &group_of, prologues: &prologues, most_nodes };
                 match legal::union(&paths, other, &group) {
                     Ok(union) => {
                         group = union;
@@ -133,7 +139,7 @@ pub fn fuse(graph: &Graph, together: bool, keep: &FxHashSet<Operand>) -> Fusion 
             // have an order.
             fusion.refusals.extend(order.last().map(|n| (*n, *n, Refusal::Cycle)));
             (fusion.light, fusion.prologues) = Default::default();
-            fuse(graph, false, keep).regions
+            fuse(graph, 1, keep).regions
         }
         None => vec![],
     };
@@ -161,13 +167,15 @@ pub(crate) struct Group {
     pub nodes: Vec<NodeId>,
 }
 
-/// What outputs and updates need.
+/// What outputs and updates need; not what is only waited for.
 pub(crate) fn live_nodes(graph: &Graph) -> FxHashSet<NodeId> {
     let mut live = FxHashSet::default();
     let mut stack: Vec<NodeId> = graph.results().map(|o| o.node).collect();
     while let Some(n) = stack.pop() {
         if live.insert(n) {
-            stack.extend(graph.node(n).operands.iter().map(|o| o.node));
+            let node = graph.node(n);
+            let read = if let Op::Barrier(_) = node.op { 1 } else { node.operands.len() };
+            stack.extend(node.operands[..read].iter().map(|o| o.node));
         }
     }
     live
@@ -214,7 +222,8 @@ fn must_be_stored(
         }
     }
     stored.retain(|o| matches!(graph.type_of(*o), Type::Tensor(_)));
-    stored
+    // A barrier has no place of its own: what stands behind it is in memory.
+    stored.into_iter().map(|o| behind(graph, o)).collect()
 }
 
 /// How a node loops by itself.
@@ -354,8 +363,9 @@ fn finish(graph: &Graph, groups: Vec<Group>, sets: &Sets, order: &[NodeId]) -> O
 
 /// Whether work outside a region reads a value, through ops that are written again there.
 fn needed_outside(graph: &Graph, o: Operand, inside: &FxHashSet<NodeId>, sets: &Sets) -> bool {
-    graph.uses(o).iter().any(|(user, _)| {
-        if !sets.live.contains(user) {
+    graph.uses(o).iter().any(|(user, position)| {
+        let waits = *position > 0 && matches!(graph.node(*user).op, Op::Barrier(_));
+        if !sets.live.contains(user) || waits {
             return false;
         }
         if sets.prologues.contains(user) {

@@ -6,6 +6,7 @@
 
 pub mod body;
 pub mod build;
+mod copy;
 pub mod parse;
 pub(crate) mod text;
 pub mod verify;
@@ -277,24 +278,30 @@ impl Graph {
             if user == new.node {
                 continue;
             }
-            self.forget(user);
-            let edge = self
-                .g
-                .edges_directed(old.node, Direction::Outgoing)
-                .find(|e| e.target() == user && usize::from(e.weight().position) == position)
-                .map(|e| e.id());
-            if let Some(edge) = edge {
-                self.g.remove_edge(edge);
-            }
-            self.g[user].operands[position] = new;
-            self.g.add_edge(new.node, user, Edge { port: new.port, position: position as u16 });
-            self.remember(user);
+            self.redirect(user, position, new);
         }
         for (_, o) in self.outputs.iter_mut().chain(&mut self.updates) {
             if *o == old {
                 *o = new;
             }
         }
+    }
+
+    /// Gives a node another operand, which has the type of the old one and does not depend on the node.
+    pub(crate) fn redirect(&mut self, user: NodeId, position: usize, new: Operand) {
+        let old = self.g[user].operands[position];
+        self.forget(user);
+        let edge = self
+            .g
+            .edges_directed(old.node, Direction::Outgoing)
+            .find(|e| e.target() == user && usize::from(e.weight().position) == position)
+            .map(|e| e.id());
+        if let Some(edge) = edge {
+            self.g.remove_edge(edge);
+        }
+        self.g[user].operands[position] = new;
+        self.g.add_edge(new.node, user, Edge { port: new.port, position: position as u16 });
+        self.remember(user);
     }
 
     fn forget(&mut self, n: NodeId) {

@@ -33,7 +33,8 @@ pub fn is_free(op: &Op) -> bool {
         | Op::After(_)
         | Op::Size(_)
         | Op::RowSparse(_)
-        | Op::RowSparseParts(_) => true,
+        | Op::RowSparseParts(_)
+        | Op::Barrier(_) => true,
         op => op.def().class() == Class::Leaf,
     }
 }

@@ -67,6 +67,12 @@ impl OpDef for Broadcast {
         Ok(vec![cx.pull(0, rowwise, |graph, dy| graph.reduce(ReduceOp::Sum, dy, repeated))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let (x, shape) = (cx.lead(0), cx.with_size(&self.shape));
+        let axes = std::iter::once(0).chain(behind_one(&self.axes)).collect();
+        Ok(Some(vec![cx.graph.broadcast(x, shape, axes)]))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

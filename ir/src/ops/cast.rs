@@ -47,6 +47,10 @@ impl OpDef for Cast {
         Ok(vec![cx.pull(0, true, |graph, dy| graph.cast(dy, from))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Elementwise
     }

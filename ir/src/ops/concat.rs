@@ -88,6 +88,10 @@ impl OpDef for Concat {
         Ok(out)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Concat { axis: self.axis + 1 })))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -133,6 +133,10 @@ impl OpDef for Conv {
         Some(Ok(vec![y]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        batch("conv", cx, self.groups, |groups| Conv { groups, ..self.clone() }.into())
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }
@@ -243,4 +247,46 @@ pub(super) fn check_filters(
         w.dtype,
         shape_text(&w.shape)
     ))
+}
+
+/// A convolution over a batch. With one list of filters the slices are more of its `n`; filters that differ are as many
+/// groups more.
+pub(super) fn batch(
+    name: &str,
+    cx: &mut Batch<'_>,
+    groups: i64,
+    with_groups: impl FnOnce(i64) -> Op,
+) -> Result<Option<Vec<Operand>>, String> {
+    let joined = |shape: &[Dim], axis: usize| -> Shape {
+        let both = &shape[axis] * &shape[axis + 1];
+        shape[..axis].iter().cloned().chain([both]).chain(shape[axis + 2..].iter().cloned()).collect()
+    };
+    let divided = |shape: &[Dim], axis: usize, by: &Dim, size: &Dim| -> Shape {
+        let parts = [by.clone(), size.clone()];
+        shape[..axis].iter().cloned().chain(parts).chain(shape[axis + 1..].iter().cloned()).collect()
+    };
+    let size = cx.size.clone();
+    if !cx.batched[1] {
+        let shape = cx.graph.shape_of(cx.operands[0]);
+        let x = cx.graph.reshape(cx.operands[0], joined(&shape, 0));
+        let y = cx.graph.emit(with_groups(groups), &[x, cx.operands[1]]);
+        let out = cx.graph.shape_of(y);
+        return Ok(Some(vec![cx.graph.reshape(y, divided(&out, 0, &size, &shape[1]))]));
+    }
+    let Some(slices) = size.as_const() else {
+        return Err(format!(
+            "`{name}` with filters that differ within a batch of {size} slices: they become groups, whose number is a \
+             constant"
+        ));
+    };
+    let (x, w) = (cx.lead(0), cx.operands[1]);
+    let x = cx.moved(x, 0, 1);
+    let (x_shape, w_shape) = (cx.graph.shape_of(x), cx.graph.shape_of(w));
+    let x = cx.graph.reshape(x, joined(&x_shape, 1));
+    let w = cx.graph.reshape(w, joined(&w_shape, 0));
+    let y = cx.graph.emit(with_groups(groups * slices), &[x, w]);
+    let out = cx.graph.shape_of(y);
+    let channels = Dim::constant(out[1].as_const().unwrap_or(0) / slices.max(1));
+    let y = cx.graph.reshape(y, divided(&out, 1, &size, &channels));
+    Ok(Some(vec![cx.moved(y, 1, 0)]))
 }

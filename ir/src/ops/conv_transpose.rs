@@ -139,6 +139,12 @@ impl OpDef for ConvTranspose {
         Some(Ok(vec![graph.emit(fold, &[y])]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        super::conv::batch("conv_transpose", cx, self.groups, |groups| {
+            ConvTranspose { groups, ..self.clone() }.into()
+        })
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

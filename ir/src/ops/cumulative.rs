@@ -80,6 +80,10 @@ impl OpDef for Cumulative {
         })])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Cumulative { axis: self.axis + 1, ..self.clone() })))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

@@ -70,6 +70,10 @@ impl OpDef for Elementwise {
         derivatives::vjp(self.op, cx)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Elementwise
     }

@@ -77,6 +77,10 @@ impl OpDef for Fold {
         Some(Ok(vec![graph.reduce(ReduceOp::Sum, spread, (rank - self.window.axes()..rank).collect())]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

@@ -310,6 +310,16 @@ rows! {
         })?,
         stream: a.stream()?,
     };
+    Placeholder = "placeholder" |a| placeholder::Placeholder {
+        id: a.take("id", "an integer from 0 to 2^32 - 1", |a| int(a).and_then(|i| u32::try_from(i).ok()))?,
+        ty: a.take("type", "a type", |a| match a {
+            Attr::Type(t) => Some(t.clone()),
+            _ => None,
+        })?,
+    };
+    CustomVjp = "custom_vjp" |_a| custom_vjp::CustomVjp;
+    Checkpoint = "checkpoint" |a| checkpoint::Checkpoint { results: a.count("results")? };
+    Barrier = "barrier" |_a| barrier::Barrier;
     Softmax = "softmax" |_a| softmax::Softmax;
     LogSumExp = "log_sum_exp" |_a| log_sum_exp::LogSumExp;
     LinearLogSumExp = "linear_log_sum_exp" |a| linear_log_sum_exp::LinearLogSumExp {

@@ -54,6 +54,21 @@ impl OpDef for GatherRows {
         Ok(vec![Some(gradient), None])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let (table, ids) = (cx.operands[0], cx.operands[1]);
+        if !cx.batched[0] {
+            return Ok(Some(vec![cx.graph.emit(GatherRows, &[table, ids])]));
+        }
+        if cx.batched[1] {
+            let slices = cx.numbers(1, DType::I32);
+            return Ok(Some(vec![cx.graph.emit(super::index::Index, &[table, slices, ids])]));
+        }
+        let places = cx.slice(1).len();
+        let table = cx.moved(table, 0, 1);
+        let rows = cx.graph.emit(GatherRows, &[table, ids]);
+        Ok(Some(vec![cx.moved(rows, places, 0)]))
+    }
+
     fn class(&self) -> Class {
         Class::Gather
     }

@@ -56,6 +56,15 @@ impl OpDef for Index {
         Ok(gradients)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let coordinates: Vec<Operand> = (1..cx.operands.len()).map(|i| cx.lead(i)).collect();
+        if !cx.batched[0] {
+            return Ok(Some(vec![cx.graph.emit(Index, &[&[cx.operands[0]], &coordinates[..]].concat())]));
+        }
+        let slices = cx.numbers(1, cx.graph.dtype_of(coordinates[0]));
+        Ok(Some(vec![cx.graph.emit(Index, &[&[cx.operands[0], slices], &coordinates[..]].concat())]))
+    }
+
     fn class(&self) -> Class {
         Class::Gather
     }

@@ -117,6 +117,13 @@ impl OpDef for IndexUpdate {
         Ok(gradients)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let mut operands = cx.all();
+        let slices = cx.numbers(1, cx.graph.dtype_of(operands[1]));
+        operands.insert(1, slices);
+        Ok(Some(vec![cx.graph.emit(self.clone(), &operands)]))
+    }
+
     fn class(&self) -> Class {
         Class::Scatter
     }

@@ -72,6 +72,10 @@ impl OpDef for LogSumExp {
         Some(Ok(vec![graph.map(ScalarOp::Add, &[shift, log])]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

@@ -107,6 +107,20 @@ impl OpDef for Matmul {
         Ok(vec![da, db])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        // Rows of all slices times one matrix are rows of one product.
+        let rows = !self.transpose_a && cx.batched[0] && !cx.batched[1] && cx.slice(0).len() == 2;
+        if !rows {
+            return Ok(Some(cx.same(self.clone())));
+        }
+        let (shape, b) = (cx.graph.shape_of(cx.operands[0]), cx.operands[1]);
+        let all = [&shape[0] * &shape[1], shape[2].clone()].into_iter().collect();
+        let a = cx.graph.reshape(cx.operands[0], all);
+        let y = cx.graph.emit(self.clone(), &[a, b]);
+        let n = cx.graph.shape_of(y)[1].clone();
+        Ok(Some(vec![cx.graph.reshape(y, [shape[0].clone(), shape[1].clone(), n].into_iter().collect())]))
+    }
+
     fn class(&self) -> Class {
         Class::Contract
     }

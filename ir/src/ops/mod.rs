@@ -5,6 +5,7 @@
 //! cost, text.
 
 use crate::array::Value;
+use crate::batch::{Batch, behind_one};
 use crate::dim::{Dim, Proof};
 use crate::dtype::Literal;
 use crate::graph::{Body, Graph, Operand};
@@ -15,9 +16,11 @@ use smallvec::SmallVec;
 use std::fmt;
 
 pub mod after;
+pub mod barrier;
 pub mod bitcast;
 pub mod broadcast;
 pub mod cast;
+pub mod checkpoint;
 pub mod cholesky;
 pub mod concat;
 pub mod cond;
@@ -27,6 +30,7 @@ pub mod conv_transpose;
 pub mod csr_array;
 pub mod csr_degree;
 pub mod cumulative;
+pub mod custom_vjp;
 pub mod dropout;
 pub mod eigh;
 pub mod elementwise;
@@ -45,6 +49,7 @@ pub mod matmul;
 pub mod pad;
 pub mod permute;
 pub mod pinv;
+pub mod placeholder;
 pub mod qr;
 pub mod random;
 pub mod reduce;
@@ -187,6 +192,15 @@ pub trait OpDef: fmt::Debug {
     /// The gradient of a tensor is a tensor of its type or a row-sparse value of its shape; that of a
     /// row-sparse value is a tensor: the gradient of the values it lists.
     fn vjp(&self, cx: &mut Vjp<'_>) -> Result<Vec<Option<Operand>>, Nondifferentiable>;
+
+    /// The op over a batch: its results with one more axis in front from operands of which some have that axis. `None`
+    /// where it has no rule of its own: a composite op is taken as its body then.
+    ///
+    /// # Errors
+    /// One sentence that says why these operands have no such form.
+    fn batch(&self, _cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(None)
+    }
 
     /// What fusion may do with it.
     fn class(&self) -> Class;
@@ -343,6 +357,10 @@ registry! {
     scan::Scan,
     cond::Cond,
     while_loop::While,
+    placeholder::Placeholder,
+    custom_vjp::CustomVjp,
+    checkpoint::Checkpoint,
+    barrier::Barrier,
 }
 
 impl Op {

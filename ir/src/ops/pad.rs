@@ -73,6 +73,10 @@ impl OpDef for Pad {
         Ok(vec![cx.pull(0, self.axis > 0, |graph, dy| graph.emit(slice, &[dy]))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Pad { axis: self.axis + 1, ..self.clone() })))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -56,6 +56,11 @@ impl OpDef for Permute {
         Ok(vec![cx.pull(0, rowwise, |graph, dy| graph.permute(dy, inverse))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let axes = std::iter::once(0).chain(behind_one(&self.axes)).collect();
+        Ok(Some(cx.same(Permute { axes })))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

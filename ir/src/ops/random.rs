@@ -54,6 +54,11 @@ impl OpDef for Random {
         Ok(vec![None, None])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let _ = cx;
+        Err("`random` draws by one seed and one step, which cannot differ within a batch".to_owned())
+    }
+
     fn class(&self) -> Class {
         Class::Elementwise
     }

@@ -87,6 +87,10 @@ impl OpDef for Reduce {
         })])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Reduce { op: self.op, axes: behind_one(&self.axes) })))
+    }
+
     fn class(&self) -> Class {
         Class::Reduce
     }

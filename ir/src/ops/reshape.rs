@@ -49,6 +49,11 @@ impl OpDef for Reshape {
         })])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let (x, shape) = (cx.lead(0), cx.with_size(&self.shape));
+        Ok(Some(vec![cx.graph.reshape(x, shape)]))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -44,6 +44,10 @@ impl OpDef for Reverse {
         Ok(vec![cx.pull(0, rowwise, |graph, dy| graph.emit(self.clone(), &[dy]))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Reverse { axes: behind_one(&self.axes) })))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

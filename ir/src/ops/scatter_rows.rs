@@ -64,6 +64,28 @@ impl OpDef for ScatterRows {
         Some(Ok(vec![graph.emit(SegmentReduce { op: ReduceOp::Sum }, &[parts[0], parts[1], operands[1]])]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        let values = cx.lead(1);
+        if !cx.batched[0] {
+            let values = cx.moved(values, 0, 1);
+            let sums = cx.graph.emit(self.clone(), &[cx.operands[0], values]);
+            return Ok(Some(vec![cx.moved(sums, 1, 0)]));
+        }
+        // The rows of all slices one after the other.
+        let ids = cx.graph.within(cx.operands[0], &self.rows);
+        let (slices, shape) = (cx.numbers(0, crate::dtype::DType::I32), cx.graph.shape_of(ids));
+        let rows = cx.graph.size_as(&self.rows, crate::dtype::DType::I32, shape.clone());
+        let first = cx.graph.map(crate::scalar::ScalarOp::Mul, &[slices, rows]);
+        let ids = cx.graph.map(crate::scalar::ScalarOp::Add, &[ids, first]);
+        let count = &shape[0] * &shape[1];
+        let ids = cx.graph.reshape(ids, [count.clone()].into_iter().collect());
+        let rest = cx.graph.shape_of(values)[2..].to_vec();
+        let values = cx.graph.reshape(values, std::iter::once(count).chain(rest.iter().cloned()).collect());
+        let sums = cx.graph.emit(ScatterRows { rows: &cx.size * &self.rows }, &[ids, values]);
+        let shape = [cx.size.clone(), self.rows.clone()].into_iter().chain(rest).collect();
+        Ok(Some(vec![cx.graph.reshape(sums, shape)]))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

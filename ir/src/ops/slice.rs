@@ -104,6 +104,10 @@ impl OpDef for Slice {
         })])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(Slice { axis: self.axis + 1, ..self.clone() })))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -73,6 +73,10 @@ impl OpDef for Softmax {
         Some(Ok(vec![graph.map(ScalarOp::Div, &[exp, sum])]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

@@ -82,6 +82,13 @@ impl OpDef for Spmm {
         Ok(out)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        if cx.batched.get(2) == Some(&true) {
+            return Err("`spmm` has one weight an entry, which cannot differ within a batch".to_owned());
+        }
+        sparse_batch(cx, self.clone().into())
+    }
+
     fn class(&self) -> Class {
         Class::Sparse
     }
@@ -114,4 +121,16 @@ pub(super) fn sparse_product(csr: &CsrArray, x: &Array, weights: Option<&[f64]>,
         }
     }
     Array::from_f64(x.dtype(), &values::with_rows(rows, x), &sums)
+}
+
+/// A sparse product over a batch of dense operands: the slices side by side are wider rows.
+pub(super) fn sparse_batch(cx: &mut Batch<'_>, op: Op) -> Result<Option<Vec<Operand>>, String> {
+    let (slice, size) = (cx.slice(1), cx.size.clone());
+    let x = cx.moved(cx.operands[1], 0, 1);
+    let wide = [slice[0].clone(), &size * &product(&slice[1..])];
+    cx.operands[1] = cx.graph.reshape(x, wide.into_iter().collect());
+    let y = cx.graph.emit(op, &cx.operands);
+    let rows = cx.graph.shape_of(y)[0].clone();
+    let y = cx.graph.reshape(y, [rows, size].into_iter().chain(slice[1..].iter().cloned()).collect());
+    Ok(Some(vec![cx.moved(y, 1, 0)]))
 }

@@ -63,6 +63,15 @@ impl OpDef for SpmmRows {
         Ok(vec![None, Some(dx), None])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        if cx.batched[2] {
+            return Err(
+                "`spmm_rows` computes one list of rows, which cannot differ within a batch".to_owned()
+            );
+        }
+        super::spmm::sparse_batch(cx, self.clone().into())
+    }
+
     fn class(&self) -> Class {
         Class::Sparse
     }

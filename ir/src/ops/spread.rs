@@ -98,6 +98,10 @@ impl OpDef for Spread {
         Ok(vec![Some(graph.reshape(dx, whole))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -73,6 +73,10 @@ impl OpDef for TopK {
         Ok(vec![Some(placed(cx.graph, cx.operands[0], cx.results[1], dy))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

@@ -181,6 +181,10 @@ impl OpDef for Windows {
         Ok(vec![cx.pull(0, lead > 0, |graph, dy| graph.emit(fold, &[dy]))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

@@ -2,15 +2,20 @@
 
 mod bodies;
 mod canonical;
+mod mixed;
+mod remat;
 mod stages;
 
 use crate::diag::Diag;
-use crate::fuse::{Fusion, fuse};
+use crate::fuse::{Fusion, MOST_NODES, fuse};
 use crate::graph::Graph;
 use crate::lower::schedule::USUAL;
 use crate::lower::{How, Library, NoLibrary, Schedules, Target};
+use crate::ops::barrier;
 use crate::plan::{self, Program, Provenance};
 use crate::rewrite;
+pub use crate::rewrite::Numerics;
+pub use mixed::mixed;
 use rustc_hash::FxHashSet;
 pub use stages::{Stage, regions_text, stages};
 
@@ -30,12 +35,32 @@ pub struct Options<'a> {
     /// Whether the plan is made to be checked as it runs: neither rewritten nor fused, with
     /// [`Program::checks`](plan::Program::checks).
     pub checked: bool,
+    /// What may be done to numbers.
+    pub numerics: Numerics,
+    /// Bytes that temporaries may take at most: values are computed again for late readers as far as that needs.
+    pub memory: Option<usize>,
 }
 
 impl Options<'_> {
     /// Everything on, for a machine.
     pub fn new(target: &Target) -> Options<'_> {
-        Options { target, library: &NoLibrary, rewrite: true, fuse: true, schedules: &USUAL, checked: false }
+        Options {
+            target,
+            library: &NoLibrary,
+            rewrite: true,
+            fuse: true,
+            schedules: &USUAL,
+            checked: false,
+            numerics: Numerics::Fast,
+            memory: None,
+        }
+    }
+}
+
+impl Options<'_> {
+    /// Whether nodes are fused: strict programs round each of them.
+    fn together(&self) -> bool {
+        self.fuse && self.numerics == Numerics::Fast
     }
 }
 
@@ -47,6 +72,8 @@ impl std::fmt::Debug for Options<'_> {
             .field("fuse", &self.fuse)
             .field("schedules", &self.schedules)
             .field("checked", &self.checked)
+            .field("numerics", &self.numerics)
+            .field("memory", &self.memory)
             .finish_non_exhaustive()
     }
 }
@@ -72,7 +99,7 @@ pub const PASSES: &[Pass] = &[
         doc: "applies the rules of algebra, movement and sparse sums to a fixpoint",
         optional: true,
         unchecked: true,
-        run: |g, _| rewrite::simplify(g),
+        run: |g, o| rewrite::simplify(g, o.numerics),
     },
     Pass {
         name: "tighten",
@@ -93,7 +120,7 @@ pub const PASSES: &[Pass] = &[
         doc: "the same rules again, on what the bodies are made of",
         optional: true,
         unchecked: true,
-        run: |g, _| rewrite::simplify(g),
+        run: |g, o| rewrite::simplify(g, o.numerics),
     },
     Pass {
         name: "guard",
@@ -173,15 +200,19 @@ pub fn inlined(graph: &Graph) -> Result<Graph, Diag> {
 
 /// The regions of an optimised graph.
 pub fn regions(graph: &Graph, options: &Options) -> Fusion {
-    divide(graph, options.fuse, options.checked)
+    regions_within(graph, options, MOST_NODES)
 }
 
-/// The regions of a graph or a body.
-pub(crate) fn divide(graph: &Graph, together: bool, checked: bool) -> Fusion {
+fn regions_within(graph: &Graph, options: &Options, most_nodes: usize) -> Fusion {
+    divide(graph, if options.together() { most_nodes } else { 1 }, options.checked)
+}
+
+/// The regions of a graph or a body, of so many nodes at most.
+pub(crate) fn divide(graph: &Graph, most_nodes: usize, checked: bool) -> Fusion {
     if checked {
-        return fuse(graph, false, &plan::read_by_checks(graph));
+        return fuse(graph, 1, &plan::read_by_checks(graph));
     }
-    fuse(graph, together, &FxHashSet::default())
+    fuse(graph, most_nodes, &FxHashSet::default())
 }
 
 /// A graph as a program.
@@ -210,12 +241,27 @@ pub struct Lowered {
 /// # Errors
 /// Those of [`lower`].
 pub fn finish(graph: &Graph, optimised: Graph, options: &Options) -> Result<Lowered, Diag> {
-    let fusion = regions(&optimised, options);
+    match options.memory {
+        Some(bytes) => remat::fit(graph, optimised, options, bytes),
+        None => plan_as_is(graph, optimised, options, MOST_NODES),
+    }
+}
+
+fn plan_as_is(
+    graph: &Graph,
+    mut optimised: Graph,
+    options: &Options,
+    most_nodes: usize,
+) -> Result<Lowered, Diag> {
+    let fusion = regions_within(&optimised, options, most_nodes);
+    // Regions have their order: nothing is left to wait for.
+    barrier::release(&mut optimised);
+    optimised.remove_dead();
     let how = How {
         target: options.target,
         library: options.library,
         schedules: options.schedules,
-        fuse: options.fuse,
+        fuse: options.together(),
         checked: options.checked,
     };
     let (mut program, origin) = plan::build(&optimised, fusion.regions.clone(), &how)?;

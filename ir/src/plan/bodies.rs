@@ -10,6 +10,7 @@ use super::{BufferDecl, CheckKind, Control, ControlKind, OpAt, Place, Program, P
 use crate::diag::Diag;
 use crate::dim::Symbol;
 use crate::dtype::DType;
+use crate::fuse::MOST_NODES;
 use crate::graph::text::symbols;
 use crate::graph::{Body, Graph, NodeId, Operand};
 use crate::lower::{Arg, How};
@@ -135,7 +136,7 @@ impl Builder<'_> {
         let names: Vec<String> = graph.inputs().iter().map(|n| name_of(&graph, *n)).collect();
         let next: Vec<Operand> = graph.outputs.drain(..carries).map(|(_, o)| o).collect();
         graph.updates = names.into_iter().zip(next).collect();
-        let regions = divide(&graph, how.fuse, how.checked).regions;
+        let regions = divide(&graph, if how.fuse { MOST_NODES } else { 1 }, how.checked).regions;
         let dims: Vec<Arc<Symbol>> = symbols(&graph).into_values().flatten().collect();
         let (part, own) = build_part(&graph, regions, how, &format!("{name}_"), dims)?;
         let mut named = own.schedules;

@@ -63,6 +63,8 @@ fn inputs_behind(graph: &Graph, ids: Operand) -> Option<Vec<NodeId>> {
             }
             Some(all)
         }
+        Op::Barrier(_) => inputs_behind(graph, node.operands[0]),
+        Op::CustomVjp(_) | Op::Checkpoint(_) => inputs_behind(graph, node.operands[usize::from(ids.port)]),
         Op::RowSparseParts(_) if ids.port == 0 => {
             let made = graph.node(node.operands[0].node);
             inputs_behind(graph, *made.operands.first()?)

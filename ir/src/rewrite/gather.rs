@@ -56,7 +56,8 @@ fn gather(g: &mut Graph, table: Operand, ids: Operand) -> Operand {
 fn map(g: &mut Graph, n: NodeId) -> Option<Operand> {
     let (table, ids) = few_rows(g, n)?;
     let op = g.node(table.node).op.clone();
-    if !op.is_map() {
+    let stops = matches!(op, Op::CustomVjp(_)) && g.node(table.node).operands.len() == 1;
+    if !op.is_map() && !stops {
         return None;
     }
     let operands = g.node(table.node).operands.clone();

@@ -1,7 +1,15 @@
 //! Rewriting: named rules, and the driver that applies them to a fixpoint.
 //!
-//! A rule looks at one node and gives the value that may stand in place of its first result. Rules are exact
-//! unless their tag says otherwise; each is tested against the interpreter.
+//! A rule looks at one node and gives the value that may stand in place of its first result. Each carries a tag, and a
+//! policy says which tags are used; each is tested against the interpreter.
+//!
+//! | | [`Numerics::Strict`] | [`Numerics::Fast`] |
+//! |---|---|---|
+//! | rules that keep bits ([`Tag::Exact`]) | yes | yes |
+//! | rules that change the order of additions and multiplications ([`Tag::Reassociating`]) | no | yes |
+//! | fusion, where kernels decide in which order sums are taken | no: an op a kernel | yes |
+//!
+//! No rule is less exact than that: functions are approximated in one place, where code is made, the same for both.
 
 mod algebra;
 mod gather;
@@ -11,9 +19,26 @@ mod sparse;
 use crate::diag::Diag;
 use crate::graph::{Graph, NodeId, Operand};
 
+/// What may be done to numbers to make a program faster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Numerics {
+    /// Sums and products may be taken in another order.
+    #[default]
+    Fast,
+    /// Nothing: results have the bits of the program without any rule and without fusion.
+    Strict,
+}
+
+impl Numerics {
+    /// Whether the policy has a place for a rule.
+    pub fn allows(self, rule: &Rule) -> bool {
+        self == Numerics::Fast || rule.tag == Tag::Exact
+    }
+}
+
 /// What a rule does to numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Numerics {
+pub enum Tag {
     /// The same bits.
     Exact,
     /// The same but for the order of additions and multiplications.
@@ -25,17 +50,17 @@ pub struct Rule {
     /// Its name: the equation it applies.
     pub name: &'static str,
     /// What it does to numbers.
-    pub numerics: Numerics,
+    pub tag: Tag,
     /// The value to use instead of the node's first result, where the rule applies.
     pub apply: fn(&mut Graph, NodeId) -> Option<Operand>,
 }
 
-/// Writes a table of rules: `"name": Numerics => function`.
+/// Writes a table of rules: `"name": Tag => function`.
 macro_rules! rules {
-    ($($name:literal : $numerics:ident => $apply:expr,)+) => {
+    ($($name:literal : $tag:ident => $apply:expr,)+) => {
         &[$($crate::rewrite::Rule {
             name: $name,
-            numerics: $crate::rewrite::Numerics::$numerics,
+            tag: $crate::rewrite::Tag::$tag,
             apply: $apply,
         }),+]
     };
@@ -91,17 +116,17 @@ pub fn run(graph: &mut Graph, rules: &[&Rule]) -> Vec<(&'static str, usize)> {
     rules.iter().map(|r| r.name).zip(counts).filter(|(_, c)| *c > 0).collect()
 }
 
-/// Simplifies: algebra and movement.
-pub fn simplify(graph: &mut Graph) -> Result<(), Diag> {
-    let rules: Vec<&Rule> = simplifying().collect();
+/// Simplifies: algebra and movement, as far as the policy allows.
+pub fn simplify(graph: &mut Graph, numerics: Numerics) -> Result<(), Diag> {
+    let rules: Vec<&Rule> = simplifying().filter(|r| numerics.allows(r)).collect();
     run(graph, &rules);
     Ok(())
 }
 
 /// What is done to the forward graph before it is differentiated: simplification, and gathers moved towards
 /// inputs, so that the backward pass, too, works on the gathered rows only.
-pub fn forward(graph: &mut Graph) -> Result<(), Diag> {
-    let rules: Vec<&Rule> = all().collect();
+pub fn forward(graph: &mut Graph, numerics: Numerics) -> Result<(), Diag> {
+    let rules: Vec<&Rule> = all().filter(|r| numerics.allows(r)).collect();
     graph.each_body(&mut |body| {
         run(body, &rules);
         Ok(())

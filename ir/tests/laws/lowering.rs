@@ -10,7 +10,7 @@ use latentc_ir::interp::Evaluation;
 use latentc_ir::lower::Target;
 use latentc_ir::nest::{self, Space};
 use latentc_ir::ops::Op;
-use latentc_ir::passes::{self, Options as Passes};
+use latentc_ir::passes::{self, Numerics, Options as Passes};
 use latentc_ir::philox::Stream;
 use latentc_ir::plan::{CsrPart, Place, Program};
 use latentc_ir::testing::{
@@ -205,6 +205,59 @@ proptest! {
         }
         let found = run(&made.program, &graph, &|s| expected.dims.get(s).copied());
         same(&expected, &found.map_err(|e| TestCaseError::fail(format!("{e}\n{schedules}")))?, 1e-3)?;
+    }
+}
+
+/// Graphs with gradients, of which something is kept for a late reader.
+fn deep() -> impl Strategy<Value = RandomGraph> {
+    let options =
+        Options { floats: vec![DType::F64, DType::F32], without: WITHOUT.to_vec(), ..Options::default() };
+    graphs(options).prop_map(|graph| graph.with_gradients())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(80) })]
+
+    /// Where a program fits, it computes the same; where it does not, the refusal names bytes that it fits.
+    #[test]
+    fn programs_within_bytes_compute_what_graphs_compute(graph in deep(), part in 1usize..4) {
+        let expected = evaluate(&graph)?;
+        let said = |d: latentc_ir::diag::Diag| TestCaseError::fail(d.to_string());
+        let most = passes::lower(&graph.graph, &Passes::new(&TARGET)).map_err(said)?.arena_bytes;
+        let within = |bytes| passes::lower(&graph.graph, &Passes { memory: Some(bytes), ..Passes::new(&TARGET) });
+        let program = match within(most * part / 4) {
+            Ok(program) => {
+                prop_assert!(program.arena_bytes <= most * part / 4);
+                program
+            }
+            Err(refused) => {
+                let least = refused.message.split(' ').filter_map(|w| w.parse::<usize>().ok()).next();
+                let least = least.ok_or_else(|| TestCaseError::fail(refused.to_string()))?;
+                prop_assert!(least <= most);
+                let program = within(least).map_err(said)?;
+                prop_assert_eq!(program.arena_bytes, least);
+                program
+            }
+        };
+        let found = run(&program, &graph, &|s| expected.dims.get(s).copied()).map_err(TestCaseError::fail)?;
+        same(&expected, &found, 1e-3)?;
+    }
+
+    /// Under the strict policy: the bits of the program that nothing was done to.
+    #[test]
+    fn strict_programs_keep_bits(graph in deep()) {
+        let expected = evaluate(&graph)?;
+        let said = |d: latentc_ir::diag::Diag| TestCaseError::fail(d.to_string());
+        let bits = |graph: &RandomGraph, options: &Passes| {
+            let program = passes::lower(&graph.graph, options).map_err(said)?;
+            run(&program, graph, &|s| expected.dims.get(s).copied()).map_err(TestCaseError::fail)
+        };
+        let plain = bits(&graph, &Passes { rewrite: false, fuse: false, ..Passes::new(&TARGET) })?;
+        let strict = Passes { numerics: Numerics::Strict, ..Passes::new(&TARGET) };
+        same(&plain, &bits(&graph, &strict)?, 0.0)?;
+        let mut moved = graph.clone();
+        latentc_ir::rewrite::forward(&mut moved.graph, Numerics::Strict).map_err(said)?;
+        same(&plain, &bits(&moved, &strict)?, 0.0)?;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Laws that every op keeps: results have the inferred types, derivatives agree with finite differences,
 //! bodies agree with their ops.
 
+mod batch;
 mod compose;
 mod control;
 mod data;
@@ -10,6 +11,7 @@ mod edges;
 mod layers;
 mod linalg;
 mod lowering;
+mod marks;
 mod models;
 mod ops;
 mod random;

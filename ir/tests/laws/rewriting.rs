@@ -5,7 +5,7 @@ use latentc_ir::array::Value;
 use latentc_ir::dtype::DType;
 use latentc_ir::lower::Target;
 use latentc_ir::passes::{self, Options as Passes};
-use latentc_ir::rewrite::{self, Numerics};
+use latentc_ir::rewrite::{self, Tag};
 use latentc_ir::testing::{Options, RandomGraph, Tolerance, compare, graphs};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -28,7 +28,7 @@ proptest! {
     #[test]
     fn exact_rules_keep_bits(graph in programs()) {
         let mut rewritten = graph.clone();
-        let exact: Vec<_> = rewrite::all().filter(|r| r.numerics == Numerics::Exact).collect();
+        let exact: Vec<_> = rewrite::all().filter(|r| r.tag == Tag::Exact).collect();
         rewrite::run(&mut rewritten.graph, &exact);
         same(&evaluate(&graph)?, &evaluate(&rewritten)?, 0.0)?;
     }

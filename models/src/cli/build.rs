@@ -6,7 +6,7 @@ use super::program::ProgramArgs;
 use super::{CliError, Status};
 use latentc::aot::{self, Emit};
 use latentc::debug::{Dumped, dump};
-use latentc::{Array, DType, Ids, Isa, Schedules, Store};
+use latentc::{Array, DType, Ids, Isa, Store};
 use safetensors::SafeTensors;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -87,13 +87,9 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
     for (word, chosen) in args.program.open_all(out)? {
         source = chosen.source.clone().or(source);
         if let Some(dir) = &args.dump {
-            let (isa, schedules) = (first_isa(args)?, Schedules::default());
+            let (isa, options) = (first_isa(args)?, latentc::Options::default());
             let threads = std::thread::available_parallelism().map_or(1, usize::from);
-            let folder = dump(
-                &chosen.graph,
-                Dumped { isa: &isa, schedules: &schedules, checked: false, threads },
-                dir,
-            )?;
+            let folder = dump(&chosen.graph, Dumped { isa: &isa, options: &options, threads }, dir)?;
             out.note(&format!("every stage is in {}", folder.display()));
         }
         let prefix = if word.is_empty() { name.clone() } else { format!("{name}_{word}") };

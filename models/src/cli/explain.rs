@@ -96,13 +96,14 @@ pub fn run(args: &Args, out: &Output) -> Result<Status, CliError> {
         _ => Limits::of_machine(&isa, threads),
     };
     let schedules = args.schedules.as_deref().map_or(Ok(Schedules::default()), read_schedules)?;
+    let options = latentc::Options { schedules, ..latentc::Options::default() };
     if let Some(dir) = &args.dump {
-        let what = Dumped { isa: &isa, schedules: &schedules, checked: false, threads: cores };
+        let what = Dumped { isa: &isa, options: &options, threads: cores };
         let folder = dump(&chosen.graph, what, dir)?;
         out.note(&format!("every stage is in {}", folder.display()));
     }
     let (title, code) = (chosen.title, args.format != Format::Dot);
-    let wanted = Wanted { title, isa, limits, schedules, checked: false, code, threads: cores };
+    let wanted = Wanted { title, isa, limits, options, code, threads: cores };
     let made = explain(&chosen.graph, wanted);
     let made = made.map_err(|e| CliError::from(e).with_text(chosen.source.as_ref()))?;
     if args.json {

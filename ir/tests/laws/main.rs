@@ -10,3 +10,4 @@ mod models;
 mod ops;
 mod random;
 mod rewriting;
+mod types;

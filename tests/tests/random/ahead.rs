@@ -1,17 +1,16 @@
 //! Programs as objects: the same bits as in process, on any number of threads, for several sizes.
 
-use crate::cases;
-use crate::harness::{How, Results, compiled, fail, identical, of_other_sizes};
+use crate::{cases, of_other_sizes};
+use latentc_backends::testing::{How, Native, Results, fail, identical};
 use latentc_ir::testing::{Options, RandomGraph, graphs};
 use latentc_tests::aot::Loaded;
 use proptest::prelude::*;
 
 fn check(graph: &RandomGraph) -> Result<(), TestCaseError> {
     let loaded = Loaded::new(&graph.graph, "native").map_err(fail)?;
-    let mut all = vec![RandomGraph { graph: graph.graph.clone(), inputs: graph.inputs.clone() }];
-    all.extend(of_other_sizes(&graph.graph, 7));
-    for given in &all {
-        let expected = compiled(given, &How::usual(), &[1])?.remove(0);
+    let mut native = Native::new(graph, &How::usual())?;
+    for given in [Some(graph.clone()), of_other_sizes(&graph.graph, 7)].iter().flatten() {
+        let expected = native.run(given)?;
         for threads in [1, 3] {
             let mut state = loaded.state(&given.inputs).map_err(fail)?;
             state.run(threads).map_err(fail)?;

@@ -26,6 +26,8 @@ mod profile;
 mod report;
 mod session;
 mod store;
+#[cfg(all(feature = "llvm", feature = "testing"))]
+pub mod testing;
 mod trace;
 
 pub use cache::CacheNote;

@@ -52,6 +52,11 @@ pub(crate) trait Engine: Send {
     fn record(&mut self, events: usize);
     /// What was recorded.
     fn trace(&self) -> Option<Trace>;
+    /// Runs on so many threads from now on, every launch divided among them, however small.
+    #[cfg(all(feature = "llvm", feature = "testing"))]
+    fn divide(&mut self, _threads: usize) -> Result<(), CompileError> {
+        Ok(())
+    }
     /// What it is and holds; inputs are not counted.
     fn report(&self) -> Report;
 }
@@ -148,6 +153,12 @@ impl Session {
                 Err(RunError::UnknownOutput { name: name.to_owned(), known })
             }
         }
+    }
+
+    /// Runs on so many threads from now on, every launch divided among them, however small. The interpreter has one.
+    #[cfg(all(feature = "llvm", feature = "testing"))]
+    pub(crate) fn divide(&mut self, threads: usize) -> Result<(), CompileError> {
+        self.engine.divide(threads)
     }
 
     /// Counts the time of each launch from now on, from nothing, or stops. Costs two looks at the clock a

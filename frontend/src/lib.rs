@@ -104,6 +104,7 @@
 //! | what was made of a program, and why | [`debug`] |
 //! | running | [`cpu`], [`interp`], [`Session`], [`Store`] |
 //! | object files for C and Rust | [`aot`] |
+//! | property tests of a model | `testing`, with the feature `testing` |
 //!
 //! Without the default feature `llvm` there is no [`cpu`], and programs run by the interpreter only.
 
@@ -123,6 +124,8 @@ pub mod params;
 mod program;
 mod scope;
 mod tensor;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod train;
 mod transform;
 

@@ -4,8 +4,10 @@
 //! expressions are equal values: `a + b` and `b + a` are the same `Dim`. What the form cannot decide,
 //! interval arithmetic over the symbols' ranges decides or leaves [`Proof::Unknown`].
 
+use rustc_hash::FxHasher;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::{Add, Mul, Sub};
 use std::sync::Arc;
 
@@ -14,7 +16,16 @@ use std::sync::Arc;
 pub struct Dim {
     /// Products (sorted atoms; empty for the constant) and their non-zero factors.
     terms: Arc<BTreeMap<Vec<Atom>, i64>>,
+    /// Atoms in it, at every depth.
+    parts: usize,
 }
+
+/// A size of more atoms becomes a symbol that no run gives a value: a file of a few lines may name products of sums, or
+/// squares of squares, whose canonical form would not fit any memory.
+const PARTS: usize = 4096;
+
+/// What such symbols are called.
+const TOO_LARGE: &str = "size of more than 4096 parts";
 
 /// A named size with its declared range, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +61,7 @@ impl Dim {
     /// A constant.
     pub fn constant(value: i64) -> Dim {
         let terms = if value == 0 { BTreeMap::new() } else { BTreeMap::from([(vec![], value)]) };
-        Dim { terms: Arc::new(terms) }
+        Dim { terms: Arc::new(terms), parts: 0 }
     }
 
     /// A symbol with the values `lo..=hi`; a range of one value is that constant.
@@ -62,12 +73,27 @@ impl Dim {
     }
 
     fn atom(atom: Atom) -> Dim {
-        Dim { terms: Arc::new(BTreeMap::from([(vec![atom], 1)])) }
+        Dim::from_terms(BTreeMap::from([(vec![atom], 1)]))
     }
 
     fn from_terms(mut terms: BTreeMap<Vec<Atom>, i64>) -> Dim {
         terms.retain(|_, c| *c != 0);
-        Dim { terms: Arc::new(terms) }
+        let parts = terms.keys().flatten().map(Atom::parts).fold(0, usize::saturating_add);
+        let dim = Dim { terms: Arc::new(terms), parts };
+        if parts <= PARTS { dim } else { dim.as_symbol(&dim.terms, dim.range()) }
+    }
+
+    /// A symbol in place of what has too many parts, named for what it is made of, so that different sizes differ.
+    fn as_symbol(&self, of: &impl Hash, (lo, hi): (i128, i128)) -> Dim {
+        let mut hasher = FxHasher::default();
+        (self, of).hash(&mut hasher);
+        Dim::symbol(format!("{TOO_LARGE} {:016x}", hasher.finish()), clamp(lo), clamp(hi))
+    }
+
+    /// Whether it had more parts than a size may have, and so has no value in any run.
+    pub(crate) fn is_too_large(&self) -> bool {
+        // No other symbol has a name with a space in it that can be printed and read back.
+        self.symbols().iter().any(|s| s.name.starts_with(TOO_LARGE))
     }
 
     /// The value, where it is a constant.
@@ -264,6 +290,13 @@ pub trait DimAlgebra<T> {
 }
 
 impl Atom {
+    fn parts(&self) -> usize {
+        match self {
+            Atom::Symbol(_) => 1,
+            Atom::FloorDiv(a, b) | Atom::Min(a, b) | Atom::Max(a, b) => 1 + a.parts + b.parts,
+        }
+    }
+
     fn range(&self) -> (i128, i128) {
         match self {
             Atom::Symbol(s) => (i128::from(s.lo), i128::from(s.hi)),
@@ -329,6 +362,11 @@ impl Sub for &Dim {
 impl Mul for &Dim {
     type Output = Dim;
     fn mul(self, other: &Dim) -> Dim {
+        let parts =
+            self.parts.saturating_mul(other.terms.len()) + other.parts.saturating_mul(self.terms.len());
+        if parts > PARTS {
+            return self.as_symbol(other, interval_mul(self.range(), other.range()));
+        }
         let mut terms: BTreeMap<Vec<Atom>, i64> = BTreeMap::new();
         for (ka, ca) in self.terms.iter() {
             for (kb, cb) in other.terms.iter() {

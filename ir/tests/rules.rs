@@ -5,11 +5,14 @@
 //! must be the same after the rule as before, to the bit (of whatever NaN) where the rule says that it is
 //! exact. A rule without such a function fails the test.
 
-use latentc_ir::array::{Array, Value};
+#[path = "rules/case.rs"]
+mod case;
+
+use case::{Case, NUMBERS};
+use latentc_ir::array::Value;
 use latentc_ir::dim::Dim;
 use latentc_ir::dtype::{DType, Literal};
-use latentc_ir::graph::{Graph, InputKind, Operand};
-use latentc_ir::interp;
+use latentc_ir::graph::Operand;
 use latentc_ir::ops::Axes;
 use latentc_ir::ops::broadcast::Broadcast;
 use latentc_ir::ops::cast::Cast;
@@ -17,8 +20,6 @@ use latentc_ir::ops::concat::Concat;
 use latentc_ir::ops::csr_array::CsrArrayOf;
 use latentc_ir::ops::dropout::Dropout;
 use latentc_ir::ops::elementwise::Elementwise;
-use latentc_ir::ops::gather_rows::GatherRows;
-use latentc_ir::ops::input::Input;
 use latentc_ir::ops::matmul::Matmul;
 use latentc_ir::ops::pad::Pad;
 use latentc_ir::ops::permute::Permute;
@@ -28,13 +29,11 @@ use latentc_ir::ops::scatter_rows::ScatterRows;
 use latentc_ir::ops::segment_ids::SegmentIds;
 use latentc_ir::ops::slice::Slice;
 use latentc_ir::ops::spmm::Spmm;
-use latentc_ir::philox::Stream;
 use latentc_ir::plan::CsrPart;
 use latentc_ir::rewrite::{self, Rule, Tag};
 use latentc_ir::scalar::{ReduceOp, ScalarOp};
-use latentc_ir::testing::{Tolerance, compare, random_array, random_ids, random_pattern};
-use latentc_ir::types::{CsrType, Shape, Type, product};
-use std::sync::Arc;
+use latentc_ir::testing::{Tolerance, compare};
+use latentc_ir::types::{Shape, product};
 
 /// Graphs tried for each rule.
 const GRAPHS: u32 = 120;
@@ -269,212 +268,6 @@ const TABLE: &[(&str, Write)] = &[
         c.few_of(y)
     }),
 ];
-
-const NUMBERS: [DType; 8] =
-    [DType::F32, DType::F64, DType::Bf16, DType::F16, DType::I64, DType::I32, DType::U32, DType::U8];
-
-/// A graph under construction, with values for its inputs.
-struct Case {
-    g: Graph,
-    inputs: Vec<(String, Value)>,
-    random: Stream,
-    /// Sizes of most values.
-    shape: Shape,
-    n: usize,
-    /// Whether floats may be NaN, infinite, or a zero with a sign.
-    wild: bool,
-}
-
-impl Case {
-    fn new(seed: u32, wild: bool) -> Case {
-        let mut random = Stream::new(seed.into(), 12, 0);
-        let n = random.below(4) as usize;
-        let mut c = Case { g: Graph::new("rule"), inputs: vec![], random, shape: Shape::new(), n, wild };
-        // The size of the symbol is known from this input.
-        c.moderate(DType::F32, &[Dim::symbol("n", 0, 16)]);
-        let rank = c.below(4);
-        c.shape = (0..rank).map(|_| c.dim()).collect();
-        c
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        self.random.below(bound as u32) as usize
-    }
-
-    fn one_in(&mut self, of: usize) -> bool {
-        self.below(of) == 0
-    }
-
-    fn one_of<T: Clone>(&mut self, list: &[T]) -> T {
-        let at = self.below(list.len());
-        list[at].clone()
-    }
-
-    fn dim(&mut self) -> Dim {
-        match self.below(3) {
-            0 => Dim::symbol("n", 0, 16),
-            _ => Dim::from(self.one_of(&[0usize, 1, 2, 3, 5])),
-        }
-    }
-
-    fn sizes(&self, shape: &[Dim]) -> Vec<usize> {
-        let value = |d: &Dim| d.eval(&|_| Some(self.n as i64)).expect("a size") as usize;
-        shape.iter().map(value).collect()
-    }
-
-    fn given(&mut self, ty: Type, value: Value) -> Operand {
-        let name = format!("x{}", self.inputs.len());
-        self.inputs.push((name.clone(), value));
-        self.g.emit(Input { name, kind: InputKind::Data, ty }, &[])
-    }
-
-    fn moderate(&mut self, dtype: DType, shape: &[Dim]) -> Operand {
-        let sizes = self.sizes(shape);
-        let value = Value::Tensor(random_array(&mut self.random, dtype, &sizes));
-        self.given(Type::tensor(dtype, shape.iter().cloned()), value)
-    }
-
-    /// Any element: every fourth one that breaks code, where the case is wild.
-    fn literal(&mut self, dtype: DType) -> Literal {
-        let edges = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-40, -3e38, 65504.0];
-        let value = if self.wild && self.one_in(4) {
-            self.one_of(&edges)
-        } else {
-            (self.below(4001) as f64 - 2000.0) / 1000.0
-        };
-        match dtype {
-            DType::Bool => Literal::int(dtype, i64::from(value > 0.0)),
-            d if d.is_float() => Literal::float(d, value),
-            d => Literal::int(d, self.one_of(&[i64::MIN, i64::MAX, -1, 0, 1, 7, 1 << 31, 255])),
-        }
-    }
-
-    fn input(&mut self, dtype: DType, shape: &[Dim]) -> Operand {
-        let mut a = Array::zeros(dtype, &self.sizes(shape));
-        for i in 0..a.len() {
-            let value = self.literal(dtype);
-            a.set(i, value);
-        }
-        self.given(Type::tensor(dtype, shape.iter().cloned()), Value::Tensor(a))
-    }
-
-    /// A value of the common sizes, of any type of numbers.
-    fn any(&mut self) -> Operand {
-        let (dtype, shape) = (self.one_of(&NUMBERS), self.shape.clone());
-        self.input(dtype, &shape)
-    }
-
-    /// As [`Case::any`], with at least one axis, and one of them.
-    fn with_axis(&mut self) -> (Operand, usize) {
-        let dtype = self.one_of(&NUMBERS);
-        self.of_type_with_axis(dtype)
-    }
-
-    fn float_with_axis(&mut self) -> (Operand, usize) {
-        self.of_type_with_axis(DType::F32)
-    }
-
-    fn of_type_with_axis(&mut self, dtype: DType) -> (Operand, usize) {
-        let extra = self.dim();
-        self.shape.push(extra);
-        let shape = self.shape.clone();
-        let axis = self.below(shape.len());
-        (self.input(dtype, &shape), axis)
-    }
-
-    /// A value that goes beside another along an axis.
-    fn part(&mut self, x: Operand, axis: usize) -> Operand {
-        let mut shape = self.g.shape_of(x);
-        shape[axis] = Dim::from(self.below(4));
-        self.input(self.g.dtype_of(x), &shape)
-    }
-
-    /// A constant of the type and sizes of a value: written as such, or moved there.
-    fn constant(&mut self, x: Operand, value: f64) -> Operand {
-        let (dtype, shape) = (self.g.dtype_of(x), self.g.shape_of(x));
-        let scalar = self.g.fill(Literal::float(dtype, value), []);
-        if self.one_in(2) { self.g.fill_like(x, value) } else { self.g.broadcast(scalar, shape, Axes::new()) }
-    }
-
-    fn with_constant(&mut self, op: ScalarOp, value: f64, commutes: bool) -> Operand {
-        let x = self.any();
-        let c = self.constant(x, value);
-        if commutes && self.one_in(2) { self.g.map(op, &[c, x]) } else { self.g.map(op, &[x, c]) }
-    }
-
-    fn float_and(&mut self, op: ScalarOp, value: f64) -> Operand {
-        let (dtype, shape) = (self.one_of(&NUMBERS[..4]), self.shape.clone());
-        let x = self.input(dtype, &shape);
-        let c = self.constant(x, value);
-        self.g.map(op, &[x, c])
-    }
-
-    fn twice(&mut self, op: ScalarOp, dtypes: &[DType]) -> Operand {
-        let (dtype, shape) = (self.one_of(dtypes), self.shape.clone());
-        let x = self.input(dtype, &shape);
-        let once = self.g.map(op, &[x]);
-        self.g.map(op, &[once])
-    }
-
-    /// A value with one more axis somewhere.
-    fn repeated(&mut self, x: Operand) -> (Operand, usize) {
-        let mut shape = self.g.shape_of(x);
-        let at = self.below(shape.len() + 1);
-        shape.insert(at, self.dim());
-        let axes = (0..shape.len()).filter(|a| *a != at).collect();
-        (self.g.emit(Broadcast { shape, axes }, &[x]), at)
-    }
-
-    fn permuted(&mut self, x: Operand) -> Operand {
-        let mut axes: Axes = (0..self.g.shape_of(x).len()).collect();
-        self.random.shuffle(&mut axes);
-        self.g.emit(Permute { axes }, &[x])
-    }
-
-    fn rows_of_table(&mut self) -> Dim {
-        Dim::from(self.one_of(&[1usize, 2, 5, 20]))
-    }
-
-    fn ids(&mut self, shape: &[Dim], rows: &Dim) -> Operand {
-        let (sizes, bound) = (self.sizes(shape), self.sizes(std::slice::from_ref(rows))[0]);
-        let value = random_ids(&mut self.random, sizes.iter().product(), bound).reshaped(&sizes);
-        self.given(Type::tensor(DType::I32, shape.iter().cloned()), Value::Tensor(value))
-    }
-
-    fn table(&mut self, dtype: DType) -> Operand {
-        self.input(dtype, &[20.into(), 3.into()])
-    }
-
-    /// Few rows of a table of twenty: none, one, or more, some of them twice.
-    fn few_of(&mut self, table: Operand) -> Operand {
-        let rows = self.g.shape_of(table)[0].clone();
-        let count = Dim::from(self.one_of(&[0usize, 1, 3, 7]));
-        let ids = self.ids(&[count], &rows);
-        self.g.emit(GatherRows, &[table, ids])
-    }
-
-    fn scatter(&mut self, shape: &Shape) -> Operand {
-        let count = Dim::from(self.below(5));
-        let ids = self.ids(std::slice::from_ref(&count), &shape[0]);
-        let mut values = shape.clone();
-        values[0] = count;
-        let values = self.moderate(DType::F32, &values);
-        self.g.emit(ScatterRows { rows: shape[0].clone() }, &[ids, values])
-    }
-
-    fn pattern(&mut self, rows: usize, symmetric: bool) -> Operand {
-        let csr = random_pattern(&mut self.random, rows, rows, symmetric);
-        let nnz = Dim::from(csr.indices.len());
-        let ty = CsrType { rows: rows.into(), cols: rows.into(), nnz, symmetric };
-        self.given(Type::Csr(ty), Value::Csr(Arc::new(csr)))
-    }
-
-    fn run(&self) -> Value {
-        let given = |name: &str| self.inputs.iter().find(|(n, _)| n == name).map(|(_, v)| v.clone());
-        let mut run = interp::run(&self.g, &given).unwrap_or_else(|e| panic!("{e}\n{}", self.g));
-        run.outputs.remove(0).1
-    }
-}
 
 fn on_constants(c: &mut Case) -> Operand {
     let (dtype, shape) = (c.one_of(&NUMBERS), c.shape.clone());

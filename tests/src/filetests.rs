@@ -16,11 +16,15 @@
 //! ..
 //! ```
 //!
+//! A line `run: agree seed=3 n=5` runs the graph every way there is, on values drawn as its words say
+//! ([`Given`]); `latentc check` writes such files.
+//!
 //! Header lines start with `#` or `;`. A `run` line names passes over the graph and, last, a stage that is
 //! shown; [`ROWS`] lists both. Each starts from the graph as it is written. Whatever fails, reading the graph
 //! included, is shown in place of the stage. With `LATENTC_BLESS=1` in the environment the files are
 //! rewritten with what was found.
 
+use latentc_backends::testing::{self, Ask};
 use latentc_ir::diag::Diag;
 use latentc_ir::graph::Graph;
 use latentc_ir::graph::parse::parse;
@@ -29,6 +33,7 @@ use latentc_ir::lower::Target;
 use latentc_ir::ops::Op;
 use latentc_ir::passes::{self, Numerics, Options, PASSES};
 use latentc_ir::plan::Program;
+use latentc_ir::testing::Given;
 use latentc_ir::{explain, grad, nest, rewrite};
 use latentc_kernels::Kernels;
 use std::fmt::Write as _;
@@ -215,6 +220,14 @@ fn explained(graph: &Graph) -> Result<String, String> {
     Ok(text)
 }
 
+/// Asks a graph every way there is, on values drawn as the words say, as `latentc check` does.
+fn agree(graph: &Graph, given: &str) -> Result<String, String> {
+    let given: Given = given.parse().map_err(|what| format!("error: {what}\n"))?;
+    let program = given.to(graph.clone()).map_err(|e| format!("error: {e}\n"))?;
+    let asked = testing::check(&program, &Ask::of(graph));
+    asked.map(|()| "agrees\n".to_owned()).map_err(|failure| format!("{failure}\n"))
+}
+
 /// Runs the words of a line on a graph in text. The graph is checked as read and after every pass.
 fn run(file: &str, text: &str, words: &[&str]) -> Result<String, String> {
     let mut graph = parse(file, text).map_err(said)?;
@@ -223,6 +236,9 @@ fn run(file: &str, text: &str, words: &[&str]) -> Result<String, String> {
         if wrong.is_empty() { Ok(()) } else { Err(wrong.into_iter().map(said).collect::<String>()) }
     };
     check(&graph)?;
+    if let ["agree", given @ ..] = words {
+        return agree(&graph, &given.join(" "));
+    }
     for (i, word) in words.iter().enumerate() {
         let pass = PASSES.iter().find(|p| p.name == *word);
         if let Some(pass) = pass {

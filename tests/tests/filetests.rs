@@ -1,10 +1,16 @@
 //! Files that tests are read from: every file below `filetests` (see [`latentc_tests::filetests`]), and models.
 
 mod onnx;
+mod parsers;
 
 use latentc_ir::rewrite;
+use latentc_models::check::memory::Counting;
 use latentc_tests::filetests::{BLESS, files, run_file};
 use std::path::{Path, PathBuf};
+
+/// Counts, for the tests of readers.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn filetests() {

@@ -37,6 +37,8 @@ pub(crate) const WORTH_SPREADING: f64 = 20_000.0;
 pub(crate) struct Machine {
     // Dropped first: nothing runs when code and memory go.
     threads: Threads,
+    /// Work of a launch from which on it is divided.
+    worth: f64,
     program: Program,
     steps: Vec<Step>,
     /// The pointer tables of all steps, one after the other.
@@ -167,6 +169,7 @@ impl Machine {
         let about = About { isa: isa.name, kernels, times, cache: code.cache, notes: code.notes };
         Ok(Machine {
             threads,
+            worth: WORTH_SPREADING,
             program: program.clone(),
             steps,
             pointers,
@@ -332,7 +335,7 @@ impl Machine {
             };
             let range = Range { lo, hi, step: by };
             step.range = Some(range);
-            step.spread = spread && range.count() > 1 && work(&kernel.body, values) >= WORTH_SPREADING;
+            step.spread = spread && range.count() > 1 && work(&kernel.body, values) >= self.worth;
             if let Split::ByPrefix { prefix, .. } = split {
                 let len = value(&kernel.buffers[prefix.at()].len, values);
                 step.prefix = len.and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
@@ -420,6 +423,15 @@ impl Engine for Machine {
             self.threads.end();
         }
         result
+    }
+
+    #[cfg(feature = "testing")]
+    fn divide(&mut self, threads: usize) -> Result<(), CompileError> {
+        self.threads = Threads::start(threads)?;
+        self.parts = vec![(0, 0); threads];
+        (self.worth, self.ready) = (0.0, false);
+        self.profile.iter_mut().for_each(|p| p.record = None);
+        Ok(())
     }
 
     fn output(&self, at: usize) -> Option<(&[usize], &[u8])> {

@@ -10,7 +10,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::graph::{Graph, NodeId, Operand};
 use crate::nest::build::{KernelBuilder, load};
-use crate::nest::{AxisKind, BufId, Expr, Index, Space, Split, Stmt};
+use crate::nest::{AxisKind, BufId, Expr, Index, Space, Split, Stmt, VarId};
 use crate::ops::Op;
 use crate::plan::CsrPart;
 use crate::types::{Type, product};
@@ -86,6 +86,15 @@ impl<'a> Cx<'a> {
         let kernel = self.k.finish();
         // `finish` keeps parameters in the order of their declaration, which is that of `args`.
         Call { kernel, args: self.args.into_iter().map(|(a, _)| a).collect(), scalar }
+    }
+
+    /// [`Cx::finish`] for a kernel whose loops are all no vectors for one reason, where none has one of its own.
+    pub fn finish_because(self, why: &'static str) -> Call {
+        let mut call = self.finish();
+        let vars = (0..call.kernel.vars.len() as u32).map(VarId);
+        let without: Vec<VarId> = vars.filter(|v| call.scalar.iter().all(|(noted, _)| noted != v)).collect();
+        call.scalar.extend(without.into_iter().map(|v| (v, why)));
+        call
     }
 
     /// A size as an index expression.

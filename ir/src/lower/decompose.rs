@@ -1,6 +1,7 @@
 //! Decompositions by orthogonal steps: reflections for `qr`, rotations for `svd`. One matrix a thread, in f64; columns lie
 //! in temporaries one behind the other, so that every step walks along memory.
 
+use super::linalg::STEPS;
 use super::linalg::{Matrix, behind, each};
 use super::value::as_type;
 use super::{Job, LowerError, Lowered};
@@ -196,7 +197,7 @@ pub(super) fn qr(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             });
         });
     });
-    Ok(lowered(cx.finish(), &lengths))
+    Ok(lowered(cx.finish_because(STEPS), &lengths))
 }
 
 /// What `svd` works with: columns of `w` that become orthogonal, those of `v`, and of `u` in the order of the values.
@@ -259,7 +260,7 @@ pub(super) fn svd(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             });
         });
     });
-    Ok(lowered(cx.finish(), &lengths))
+    Ok(lowered(cx.finish_because(STEPS), &lengths))
 }
 
 impl Svd {

@@ -9,6 +9,9 @@ use crate::ops::triangular_solve::TriangularSolve;
 use crate::scalar::{ReduceOp, ScalarOp};
 use crate::types::product;
 
+/// Why loops over matrices, rows and columns are no vectors.
+pub(super) const STEPS: &str = "each step needs what the one before it made; vectors run along rows and columns where they lie side by side";
+
 /// A matrix in a buffer.
 #[derive(Clone)]
 pub(super) struct Matrix {
@@ -85,7 +88,7 @@ pub(super) fn cholesky(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             });
         });
     });
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+    Ok(Lowered { calls: vec![cx.finish_because(STEPS)], temps: vec![] })
 }
 
 pub(super) fn triangular_solve(
@@ -128,7 +131,7 @@ pub(super) fn triangular_solve(
             }
         });
     });
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+    Ok(Lowered { calls: vec![cx.finish_because(STEPS)], temps: vec![] })
 }
 
 pub(super) fn lu(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
@@ -201,5 +204,5 @@ pub(super) fn lu(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
             });
         });
     });
-    Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
+    Ok(Lowered { calls: vec![cx.finish_because(STEPS)], temps: vec![] })
 }

@@ -49,6 +49,8 @@ pub(super) fn segments(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
 
+/// Why the loop over segments is no vector.
+const SEGMENTS: &str = "segments are as long as data say; one comes after the other";
 /// Why the work of segments along several columns is done one value at a time.
 const WHY: &str =
     "segments are as long as data say, and their entries are taken in order, a column after the other";
@@ -93,6 +95,7 @@ pub(super) fn ids(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     let wide = AxisKind::Vector(job.target.lanes);
     let kind = division(job, indptr, bounds);
     cx.loop_("r", (Index::Const(0), rows), 1, kind, |cx, r| {
+        cx.k.why(&r, SEGMENTS);
         let (first, end) = (cx.load_index(bounds, r.clone()), cx.load_index(bounds, r.clone() + 1));
         cx.loop_("e", (first, end), 1, wide, |cx, e| {
             cx.k.store(to, e, Expr::Cast(DType::I32, Box::new(r.into())));
@@ -127,6 +130,7 @@ pub(super) fn softmax(job: &Job, out: Operand) -> Result<Lowered, LowerError> {
     };
     let kind = division(job, indptr, bounds);
     cx.loop_("r", (Index::Const(0), rows), 1, kind, |cx, r| {
+        cx.k.why(&r, SEGMENTS);
         let (first, end) = (cx.load_index(bounds, r.clone()), cx.load_index(bounds, r + 1));
         let each = || (first.clone(), end.clone());
         cx.serial("d", (Index::Const(0), width.clone()), 1, WHY, |cx, d| {

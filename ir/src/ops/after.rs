@@ -33,6 +33,10 @@ impl OpDef for After {
         Ok(gradients)
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Injective
     }

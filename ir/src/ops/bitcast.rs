@@ -55,6 +55,10 @@ impl OpDef for Bitcast {
         Ok(vec![if same { cx.pull(0, true, |_, dy| dy) } else { None }])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Elementwise
     }

@@ -61,6 +61,10 @@ impl OpDef for Cholesky {
         Ok(vec![Some(folded(graph, both).map_err(fault)?)])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

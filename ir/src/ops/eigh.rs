@@ -81,6 +81,10 @@ impl OpDef for Eigh {
         Some(decomposed(graph, operands[0]).map(Vec::from).map_err(refused))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

@@ -104,6 +104,10 @@ impl OpDef for Lu {
         Ok(vec![Some(graph.emit(IndexUpdate { op: None }, &operands))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

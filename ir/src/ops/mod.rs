@@ -292,6 +292,14 @@ macro_rules! registry {
             pub fn def(&self) -> &dyn OpDef {
                 match self { $(Op::$variant(op) => op,)+ }
             }
+
+            /// The ops there are, by the name of their struct, in the order of the registry.
+            pub const KINDS: &[&str] = &[$(stringify!($variant)),+];
+
+            /// Which of [`Op::KINDS`] it is.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Op::$variant(_) => stringify!($variant),)+ }
+            }
         }
 
         $(impl From<$module::$variant> for Op {

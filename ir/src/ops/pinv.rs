@@ -116,6 +116,10 @@ impl OpDef for Pinv {
         Some(Ok(vec![graph.matmul(a, b, false, true)]))
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Composite
     }

@@ -69,6 +69,10 @@ impl OpDef for Qr {
         Ok(vec![Some(transposed(graph, solved))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

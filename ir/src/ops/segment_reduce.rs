@@ -47,7 +47,8 @@ impl OpDef for SegmentReduce {
             ));
         }
         not_storage(name, values)?;
-        if values.dtype == DType::Bool {
+        // The sum of truth values is whether any of them is true.
+        if values.dtype == DType::Bool && self.op != ReduceOp::Sum {
             return Err(format!("`{name}` takes numbers, bool found; insert a cast"));
         }
         if weighted {

@@ -98,6 +98,10 @@ impl OpDef for Svd {
         Ok(vec![Some(graph.matmul(sum, v, false, true))])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

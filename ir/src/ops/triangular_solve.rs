@@ -88,6 +88,10 @@ impl OpDef for TriangularSolve {
         Ok(vec![Some(da), Some(db)])
     }
 
+    fn batch(&self, cx: &mut Batch<'_>) -> Result<Option<Vec<Operand>>, String> {
+        Ok(Some(cx.same(self.clone())))
+    }
+
     fn class(&self) -> Class {
         Class::Opaque
     }

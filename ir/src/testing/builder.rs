@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Types of values that are moved and compared.
-const ANY: [DType; 12] = [
+const ANY: [DType; 14] = [
     DType::I64,
     DType::I32,
     DType::I16,
@@ -34,6 +34,8 @@ const ANY: [DType; 12] = [
     DType::Bool,
     DType::Bool,
     DType::F8E4M3Fn,
+    DType::F8E5M2,
+    DType::F8E4M3Fnuz,
     DType::F8E5M2Fnuz,
 ];
 /// Floats are kept below this size by exact scaling.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Sizes at which code breaks: none, one, primes, vector widths and their neighbours.
-const SIZES: [usize; 19] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 31, 32, 33, 64, 65];
+pub(super) const SIZES: [usize; 19] = [0, 1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 31, 32, 33, 64, 65];
 
 /// A size of at most `max`: 0, 1, a prime, or a vector width of 4 to 64 or its neighbour.
 pub fn size(max: usize) -> impl Strategy<Value = usize> {

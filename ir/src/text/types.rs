@@ -83,7 +83,16 @@ impl Symbols {
 
     /// Reads a size.
     pub fn dim(&self, c: &mut Cursor) -> Result<Dim, Diag> {
-        self.sum(c, 0)
+        let span = c.span();
+        let dim = self.sum(c, 0)?;
+        if dim.is_too_large() {
+            return Err(Diag::new(
+                "a size of more than 4096 parts when its products are written out",
+                span,
+                "here",
+            ));
+        }
+        Ok(dim)
     }
 
     fn sum(&self, c: &mut Cursor, depth: usize) -> Result<Dim, Diag> {

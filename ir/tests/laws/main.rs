@@ -18,3 +18,4 @@ mod random;
 mod regions;
 mod relations;
 mod rewriting;
+mod types;

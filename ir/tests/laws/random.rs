@@ -1,6 +1,5 @@
 //! Random graphs: they are what they promise to be, and bodies may stand for composite ops anywhere.
 
-use crate::ops::{OPS, mark};
 use latentc_ir::array::{Array, Value};
 use latentc_ir::dtype::DType;
 use latentc_ir::graph::parse::parse;
@@ -8,7 +7,7 @@ use latentc_ir::graph::verify::verify;
 use latentc_ir::graph::{Graph, Operand};
 use latentc_ir::interp::Evaluation;
 use latentc_ir::philox::Stream;
-use latentc_ir::testing::{Options, RandomGraph, Tolerance, compare_all, controls, graphs};
+use latentc_ir::testing::{Coverage, Options, RandomGraph, Tolerance, compare_all, controls, graphs};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -155,20 +154,21 @@ fn evaluate_narrow(graph: &RandomGraph) -> Result<Evaluation, TestCaseError> {
     Ok(results)
 }
 
-/// Random graphs reach every op, and leave out what they are told to.
+/// Random graphs reach every op and every type, and leave out what they are told to.
 #[test]
 fn every_op_occurs() {
     let mut runner = TestRunner::deterministic();
-    let mut seen = [false; OPS];
-    for _ in 0..500 {
-        let graph = graphs(Options::default()).new_tree(&mut runner).expect("a graph").current();
-        mark(&graph.graph, &mut seen);
+    let mut coverage = Coverage::default();
+    for _ in 0..3000 {
+        let options = Options { floats: FLOATS.to_vec(), ..Options::default() };
+        coverage.add(&graphs(options).new_tree(&mut runner).expect("a graph").current());
     }
     for _ in 0..50 {
-        let graph = controls(DType::F32, 2).new_tree(&mut runner).expect("a graph").current();
-        mark(&graph.graph, &mut seen);
+        coverage.add(&controls(DType::F32, 2).new_tree(&mut runner).expect("a graph").current());
     }
-    assert_eq!(seen, [true; OPS]);
+    let thing = |m: &String| ["op ", "operation ", "type "].iter().any(|what| m.starts_with(what));
+    let never: Vec<String> = coverage.missing().into_iter().filter(thing).collect();
+    assert!(never.is_empty(), "write steps in ir/src/testing/steps for: {}", never.join(", "));
     let without = Options { without: vec!["spmm", "exp"], ..Options::default() };
     for _ in 0..200 {
         let graph = graphs(without.clone()).new_tree(&mut runner).expect("a graph").current();

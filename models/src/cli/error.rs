@@ -235,6 +235,32 @@ pub enum CliError {
         /// What differs.
         what: String,
     },
+    /// A random program on which the ways to run it do not agree.
+    #[error(
+        "case {case} ({kind}) does not agree, which is a fault of this program: {failure}\nwritten to {}; again: {again}",
+        path.display()
+    )]
+    Disagree {
+        /// The number of the case.
+        case: u64,
+        /// The kind of program.
+        kind: &'static str,
+        /// What differs.
+        failure: String,
+        /// The file with the program.
+        path: PathBuf,
+        /// The command that shows it again.
+        again: String,
+    },
+    /// A program from a file that does not agree, or cannot be run.
+    #[error(transparent)]
+    Replay(crate::check::ReplayError),
+    /// Ops, types or circumstances that no random program had.
+    #[error("no program had: {missing}; write steps for them in ir/src/testing/steps")]
+    Uncovered {
+        /// All of them.
+        missing: String,
+    },
     /// Output that cannot be written.
     #[error("the output cannot be written ({0})")]
     Output(#[from] io::Error),
@@ -246,6 +272,15 @@ pub enum CliError {
 impl From<latentc::Errors> for CliError {
     fn from(e: latentc::Errors) -> CliError {
         CliError::Program(e)
+    }
+}
+
+impl From<crate::check::ReplayError> for CliError {
+    fn from(e: crate::check::ReplayError) -> CliError {
+        match e {
+            crate::check::ReplayError::Graph(errors) => CliError::Program(errors),
+            other => CliError::Replay(other),
+        }
     }
 }
 

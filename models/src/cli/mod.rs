@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 pub mod bench;
 mod build;
+mod check;
 mod doctor;
 mod error;
 mod eval;
@@ -49,6 +50,7 @@ Start here:
   latentc run model.onnx --inputs in.npz --check    a model of another maker, on arrays from NumPy
   latentc explain lightgcn                          what the compiler makes of it, and why
   latentc build lightgcn --out lib                  a library for C and Rust, without this program
+  latentc check --seconds 60                        the compiler on random programs, against the interpreter
 
 Every word explains itself: latentc train --help
 Exit codes: 0 done, 1 error, 3 a model with ops or types that are not supported, 130 interrupted after saving.";
@@ -63,6 +65,7 @@ enum Command {
     Explain(explain::Args),
     Build(build::Args),
     Bench(bench::Args),
+    Check(check::Args),
     Doctor(doctor::Args),
     Pack(pack::Args),
     Unpack(unpack::Args),
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Command::Build(a) => a.json,
         Command::Doctor(a) => a.json,
         Command::Explain(a) => a.json,
+        Command::Check(a) => a.json,
         Command::Bench(_) | Command::Pack(_) | Command::Unpack(_) => false,
     });
     let result = match &cli.command {
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Explain(a) => explain::run(a, &out),
         Command::Build(a) => build::run(a, &out),
         Command::Bench(a) => bench::run(a, &out),
+        Command::Check(a) => check::run(a, &out),
         Command::Doctor(a) => doctor::run(a, &out),
         Command::Pack(a) => pack::run(a, &out),
         Command::Unpack(a) => unpack::run(a, &out),

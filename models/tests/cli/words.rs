@@ -5,7 +5,7 @@ use latentc_models::common::data::{decode, shipped};
 use serde_json::Value;
 use std::process::{Command, Stdio};
 
-fn lines(text: &str) -> Vec<Value> {
+pub fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect()
 }
 

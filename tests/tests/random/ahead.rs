@@ -1,8 +1,8 @@
 //! Programs as objects: the same bits as in process, on any number of threads, for several sizes.
 
-use crate::cases;
-use crate::harness::{Results, fail, give, identical, of_other_sizes, results};
+use crate::{cases, of_other_sizes};
 use latentc_backends::cpu::Isa;
+use latentc_backends::testing::{Results, fail, give, identical, results};
 use latentc_backends::{Cache, Options as Running, Session, Store, plan};
 use latentc_ir::testing::{Options, RandomGraph, graphs};
 use latentc_tests::aot::Loaded;

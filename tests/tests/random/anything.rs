@@ -1,7 +1,7 @@
 //! Small graphs over all ops.
 
 use crate::cases;
-use crate::harness::check;
+use latentc_backends::testing::{Ask, check};
 use latentc_ir::dtype::DType;
 use latentc_ir::testing::{Options, graphs};
 use proptest::prelude::*;
@@ -11,17 +11,17 @@ proptest! {
 
     #[test]
     fn f32(graph in graphs(Options::default())) {
-        check(&graph, 1e-4)?;
+        check(&graph, &Ask::all(1e-4))?;
     }
 
     #[test]
     fn f64(graph in graphs(Options { floats: vec![DType::F64], ..Options::default() })) {
-        check(&graph, 1e-9)?;
+        check(&graph, &Ask::all(1e-9))?;
     }
 
     #[test]
     fn gradients(graph in graphs(Options::default())) {
-        check(&graph.with_gradients(), 1e-4)?;
+        check(&graph.with_gradients(), &Ask::all(1e-4))?;
     }
 }
 
@@ -31,11 +31,11 @@ proptest! {
     /// Every op rounds to the format; sums are as exact as in f32.
     #[test]
     fn bf16(graph in graphs(Options { floats: vec![DType::Bf16], ..Options::default() })) {
-        check(&graph, 4e-2)?;
+        check(&graph, &Ask::all(4e-2))?;
     }
 
     #[test]
     fn f16(graph in graphs(Options { floats: vec![DType::F16], ..Options::default() })) {
-        check(&graph, 5e-3)?;
+        check(&graph, &Ask::all(5e-3))?;
     }
 }

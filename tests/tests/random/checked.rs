@@ -1,8 +1,8 @@
 //! Checked plans of random graphs: they give what the interpreter gives, or object to what it objects to.
 
 use crate::cases;
-use crate::harness::{fail, give, interpreted, results, same};
 use latentc_backends::cpu::Isa;
+use latentc_backends::testing::{fail, give, interpreted, results, same};
 use latentc_backends::{Cache, Options, RunError, Session, Store, Wrong, plan_checked};
 use latentc_ir::plan::{self, CheckKind};
 use latentc_ir::testing::{self, RandomGraph, graphs};
@@ -20,7 +20,7 @@ fn run(mut session: Session, graph: &RandomGraph) -> Result<(Session, Store, Opt
     match session.run(&mut store) {
         Ok(()) => Ok((session, store, None)),
         Err(RunError::Fault(fault)) if store == before => Ok((session, store, Some(fault.wrong))),
-        Err(e) => Err(fail(format!("{e}, store changed: {}", store != before))),
+        Err(e) => Err(fail(format!("{e}, store changed: {}", store != before)).into()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Loops and branches, one within the other, forward and backward.
 
-use crate::harness::check;
 use crate::{ahead, cases, checked};
+use latentc_backends::testing::{Ask, check};
 use latentc_ir::dtype::DType;
 use latentc_ir::testing::controls;
 use proptest::prelude::*;
@@ -11,7 +11,7 @@ proptest! {
 
     #[test]
     fn f32(graph in controls(DType::F32, 3)) {
-        check(&graph, 1e-4)?;
+        check(&graph, &Ask::all(1e-4))?;
     }
 }
 
@@ -20,7 +20,7 @@ proptest! {
 
     #[test]
     fn gradients(graph in controls(DType::F64, 2)) {
-        check(&graph.with_gradients(), 1e-9)?;
+        check(&graph.with_gradients(), &Ask::all(1e-9))?;
     }
 }
 

@@ -1,12 +1,20 @@
 //! What random programs have found: one small program each, named for what was wrong.
 
-use crate::harness::{How, check, compiled, interpreted, with_inputs};
-use crate::state::check_runs;
+use latentc_backends::testing::{self, Ask, How, Native, interpreted};
 use latentc_ir::array::{Array, Value};
 use latentc_ir::graph::Graph;
+use latentc_ir::testing::{Given, RandomGraph};
 
 fn graph(text: &str) -> Graph {
     latentc_ir::graph::parse::parse("regression", text).unwrap_or_else(|d| panic!("{d}"))
+}
+
+fn with_inputs(graph: Graph, dims: &[(&str, usize)]) -> RandomGraph {
+    Given::new(1, dims).to(graph).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn check(graph: &RandomGraph, tolerance: f64) -> Result<(), testing::Failure> {
+    testing::check(graph, &Ask::all(tolerance))
 }
 
 /// A program from text, on inputs of its own choice, with these dims.
@@ -18,7 +26,8 @@ fn holds(text: &str, dims: &[(&str, usize)]) {
 
 /// As [`holds`], three runs that follow each other.
 fn runs(text: &str, dims: &[(&str, usize)]) {
-    check_runs(&with_inputs(graph(text), dims), 1e-4).unwrap_or_else(|e| panic!("{e}"));
+    let ask = Ask { runs: 3, ..Ask::all(1e-4) };
+    testing::check(&with_inputs(graph(text), dims), &ask).unwrap_or_else(|e| panic!("{e}"));
 }
 
 /// A sum of a whole input, in a region of its own.
@@ -299,7 +308,7 @@ fn ids_are_refused_whatever_they_name() {
     let mut graph = with_inputs(graph(text), &[]);
     graph.inputs[0].1 = Value::Tensor(Array::from_slice(&[2], &[3i32, 9]));
     interpreted(&graph).expect_err("an id beyond the table");
-    let error = compiled(&graph, &How::usual(), &[1]).expect_err("the same id");
+    let error = Native::new(&graph, &How::usual()).and_then(|mut n| n.run(&graph)).expect_err("the same id");
     assert!(error.to_string().contains("9"), "{error}");
 }
 

@@ -19,6 +19,13 @@ pub struct ModelProto {
     pub functions: Vec<FunctionProto>,
 }
 
+impl ModelProto {
+    /// The model as the bytes of a file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.encode_to_vec()
+    }
+}
+
 /// `OperatorSetIdProto`.
 #[derive(Clone, PartialEq, Message)]
 pub struct OperatorSetIdProto {

@@ -12,6 +12,7 @@ mod text;
 
 pub use error::{DataError, Place, Table};
 pub use locate::{DataFormat, SHIPPED, is_shipped, open, shipped};
+pub(crate) use packed::reseal;
 pub use packed::{decode, encode};
 pub use text::{load_lastfm, load_ngcf, to_ngcf};
 

@@ -176,11 +176,16 @@ impl Checkpoint {
 
     /// Reads a checkpoint and checks that it is whole.
     pub fn load(path: &Path) -> Result<Checkpoint, CheckpointError> {
-        let damaged = |what: String| CheckpointError::Damaged { path: path.to_path_buf(), what };
         let bytes = std::fs::read(path)
             .map_err(|source| CheckpointError::Read { path: path.to_path_buf(), source })?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
+        Checkpoint::read(path, &bytes)
+    }
+
+    /// A checkpoint from the bytes of a file, checked to be whole; `path` is what errors call it.
+    pub fn read(path: &Path, bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
+        let damaged = |what: String| CheckpointError::Damaged { path: path.to_path_buf(), what };
+        let file = SafeTensors::deserialize(bytes).map_err(|e| damaged(e.to_string()))?;
+        let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|e| damaged(e.to_string()))?;
         let Some(json) = metadata.metadata().as_ref().and_then(|m| m.get(KEY)) else {
             return Err(CheckpointError::Foreign { path: path.to_path_buf() });
         };

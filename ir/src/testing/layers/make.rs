@@ -3,23 +3,24 @@
 //! A bound on the size of every value is carried along, and what may grow beyond it is scaled down, so that
 //! results stay moderate.
 
+use super::super::given::make_wild;
 use super::blocks;
-use latentc_ir::array::{Array, Value};
-use latentc_ir::dim::Dim;
-use latentc_ir::dtype::{DType, Literal};
-use latentc_ir::grad::gradients;
-use latentc_ir::graph::{Graph, InputKind, Operand};
-use latentc_ir::ops::Axes;
-use latentc_ir::ops::input::Input;
-use latentc_ir::philox::Stream;
-use latentc_ir::scalar::{ReduceOp, ScalarOp};
-use latentc_ir::testing::{RandomGraph, random_array, random_ids, random_pattern};
-use latentc_ir::types::{CsrType, Shape, Type};
+use crate::array::{Array, Value};
+use crate::dim::Dim;
+use crate::dtype::DType;
+use crate::grad::gradients;
+use crate::graph::{Graph, InputKind, Operand};
+use crate::ops::Axes;
+use crate::ops::input::Input;
+use crate::philox::Stream;
+use crate::scalar::{ReduceOp, ScalarOp};
+use crate::testing::{RandomGraph, random_array, random_ids, random_pattern};
+use crate::types::{CsrType, Shape, Type};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Rows of the large tensors: none, few, a tile and its neighbours, several chunks.
-pub const SIZES: [usize; 14] = [0, 1, 2, 3, 5, 7, 8, 9, 17, 33, 64, 100, 257, 600];
+pub(in crate::testing) const SIZES: [usize; 14] = [0, 1, 2, 3, 5, 7, 8, 9, 17, 33, 64, 100, 257, 600];
 /// Widths of rows.
 const WIDTHS: [usize; 22] =
     [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 64, 65, 100, 128, 257, 300, 1030];
@@ -30,28 +31,28 @@ const GREATEST: f64 = 4.0;
 
 /// A value with a bound on its size.
 #[derive(Clone, Debug)]
-pub struct Entry {
-    pub o: Operand,
-    pub bound: f64,
+pub(in crate::testing) struct Entry {
+    pub(in crate::testing) o: Operand,
+    pub(in crate::testing) bound: f64,
 }
 
 #[derive(Debug)]
-pub struct Make {
-    pub g: Graph,
-    pub random: Stream,
+pub(in crate::testing) struct Make {
+    pub(in crate::testing) g: Graph,
+    pub(in crate::testing) random: Stream,
     inputs: Vec<(String, Value)>,
     pool: Vec<Entry>,
     dims: BTreeMap<String, i64>,
     /// Whether inputs hold NaN, infinities and zeros of both signs now and then.
-    pub wild: bool,
+    pub(in crate::testing) wild: bool,
     /// The type of all floats.
-    pub float: DType,
+    pub(in crate::testing) float: DType,
     /// Rows of nodes, rows of a batch.
-    pub rows: [Dim; 2],
+    pub(in crate::testing) rows: [Dim; 2],
 }
 
 impl Make {
-    pub fn new(float: DType, size: usize, seed: u32) -> Make {
+    pub(in crate::testing) fn new(float: DType, size: usize, seed: u32) -> Make {
         let mut random = Stream::new(seed.into(), 7, 0);
         let n = SIZES[size % SIZES.len()];
         let b = SIZES[random.below((size + 1).min(SIZES.len()) as u32) as usize];
@@ -83,7 +84,7 @@ impl Make {
         make
     }
 
-    pub fn step(&mut self, block: u16, seed: u32) {
+    pub(in crate::testing) fn step(&mut self, block: u16, seed: u32) {
         self.random = Stream::new(seed.into(), 8, 0);
         let block = blocks::TABLE[usize::from(block) % blocks::TABLE.len()];
         block(self);
@@ -91,33 +92,33 @@ impl Make {
 
     // ---- choices ----
 
-    pub fn below(&mut self, bound: usize) -> usize {
+    pub(in crate::testing) fn below(&mut self, bound: usize) -> usize {
         self.random.below(bound.max(1) as u32) as usize
     }
 
-    pub fn one_in(&mut self, of: usize) -> bool {
+    pub(in crate::testing) fn one_in(&mut self, of: usize) -> bool {
         self.below(of) == 0
     }
 
-    pub fn one_of<T: Clone>(&mut self, list: &[T]) -> T {
+    pub(in crate::testing) fn one_of<T: Clone>(&mut self, list: &[T]) -> T {
         let at = self.below(list.len());
         list[at].clone()
     }
 
-    pub fn size(&self, dim: &Dim) -> usize {
+    pub(in crate::testing) fn size(&self, dim: &Dim) -> usize {
         dim.eval(&|s| self.dims.get(s).copied()).map_or(0, |v| v as usize)
     }
 
-    pub fn count(&self, shape: &[Dim]) -> usize {
+    pub(in crate::testing) fn count(&self, shape: &[Dim]) -> usize {
         shape.iter().map(|d| self.size(d)).product()
     }
 
-    pub fn shape(&self, o: Operand) -> Shape {
+    pub(in crate::testing) fn shape(&self, o: Operand) -> Shape {
         self.g.shape_of(o)
     }
 
     /// A width for so many rows.
-    pub fn width(&mut self, rows: usize) -> usize {
+    pub(in crate::testing) fn width(&mut self, rows: usize) -> usize {
         loop {
             let width = self.one_of(&WIDTHS);
             if width * rows <= ELEMENTS {
@@ -129,7 +130,7 @@ impl Make {
     // ---- values ----
 
     /// An f32 value of the pool whose shape is accepted: often the newest.
-    pub fn pick(&mut self, accept: impl Fn(&[Dim]) -> bool) -> Option<Entry> {
+    pub(in crate::testing) fn pick(&mut self, accept: impl Fn(&[Dim]) -> bool) -> Option<Entry> {
         let fits = |e: &&Entry| self.g.dtype_of(e.o) == self.float && accept(&self.g.tensor(e.o).shape);
         let fitting: Vec<Entry> = self.pool.iter().filter(fits).cloned().collect();
         match fitting.len() {
@@ -143,7 +144,7 @@ impl Make {
     }
 
     /// A matrix of rows: of the pool, or now and then a new input.
-    pub fn rows_of_any(&mut self) -> Entry {
+    pub(in crate::testing) fn rows_of_any(&mut self) -> Entry {
         let found = if self.one_in(6) { None } else { self.pick(|s| s.len() == 2) };
         found.unwrap_or_else(|| {
             let rows = self.one_of(&self.rows.clone());
@@ -152,7 +153,7 @@ impl Make {
     }
 
     /// A new input of these rows.
-    pub fn matrix(&mut self, rows: Dim) -> Entry {
+    pub(in crate::testing) fn matrix(&mut self, rows: Dim) -> Entry {
         let width = match self.rows[1].clone() {
             // Now and then of run-time width.
             b if self.pool.len() > 1 && self.one_in(8) => b,
@@ -162,22 +163,18 @@ impl Make {
     }
 
     /// A value of a shape: of the pool, or a new input.
-    pub fn value(&mut self, shape: &[Dim]) -> Entry {
+    pub(in crate::testing) fn value(&mut self, shape: &[Dim]) -> Entry {
         let found = if self.one_in(4) { None } else { self.pick(|s| s == shape) };
         found.unwrap_or_else(|| self.input(self.float, shape.iter().cloned().collect()))
     }
 
     /// A new input.
-    pub fn input(&mut self, dtype: DType, shape: Shape) -> Entry {
+    pub(in crate::testing) fn input(&mut self, dtype: DType, shape: Shape) -> Entry {
         let kind = self.one_of(&[InputKind::Data, InputKind::Param, InputKind::Param, InputKind::State]);
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
         let mut value = random_array(&mut self.random, dtype, &sizes);
-        if self.wild && dtype.is_float() && self.one_in(3) {
-            for _ in 0..value.len().div_ceil(64) {
-                let edges = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, -0.0, 1e-42];
-                let (at, edge) = (self.below(value.len()), self.one_of(&edges));
-                value.set(at, Literal::float(dtype, edge));
-            }
+        if self.wild {
+            make_wild(&mut self.random, &mut value);
         }
         let value = Value::Tensor(value);
         let o = self.new_input(&format!("x{}", self.inputs.len()), kind, Type::tensor(dtype, shape), value);
@@ -187,12 +184,12 @@ impl Make {
     }
 
     /// Moderate values of a shape.
-    pub fn random(&mut self, shape: &Shape) -> Array {
+    pub(in crate::testing) fn random(&mut self, shape: &Shape) -> Array {
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
         random_array(&mut self.random, self.float, &sizes)
     }
 
-    pub fn state(&mut self, name: &str, shape: &Shape, value: Option<Array>) -> Operand {
+    pub(in crate::testing) fn state(&mut self, name: &str, shape: &Shape, value: Option<Array>) -> Operand {
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
         let value = value.unwrap_or_else(|| Array::zeros(self.float, &sizes));
         let ty = Type::tensor(value.dtype(), shape.iter().cloned());
@@ -205,7 +202,7 @@ impl Make {
     }
 
     /// Ids below a number of rows; none where there are no rows.
-    pub fn ids(&mut self, shape: Shape, rows: &Dim) -> Option<Operand> {
+    pub(in crate::testing) fn ids(&mut self, shape: Shape, rows: &Dim) -> Option<Operand> {
         let (bound, count) = (self.size(rows), self.count(&shape));
         (bound > 0 || count == 0).then_some(())?;
         let sizes: Vec<usize> = shape.iter().map(|d| self.size(d)).collect();
@@ -215,7 +212,7 @@ impl Make {
     }
 
     /// A pattern between nodes, batches or a small number of others, and the most entries of a row or column.
-    pub fn pattern(&mut self, rows: Dim, cols: Dim, symmetric: bool) -> (Operand, f64) {
+    pub(in crate::testing) fn pattern(&mut self, rows: Dim, cols: Dim, symmetric: bool) -> (Operand, f64) {
         let (r, c) = (self.size(&rows), self.size(&cols));
         let csr = random_pattern(&mut self.random, r, c, symmetric);
         let twin = csr.transposed();
@@ -232,7 +229,7 @@ impl Make {
     }
 
     /// Puts a value into the pool, scaled down where it may be large.
-    pub fn push(&mut self, o: Operand, bound: f64) -> Entry {
+    pub(in crate::testing) fn push(&mut self, o: Operand, bound: f64) -> Entry {
         let mut entry = Entry { o, bound };
         if bound > GREATEST {
             let down = (-(bound / GREATEST).log2().ceil()).exp2();
@@ -242,12 +239,12 @@ impl Make {
         entry
     }
 
-    pub fn map(&mut self, op: ScalarOp, operands: &[Operand]) -> Operand {
+    pub(in crate::testing) fn map(&mut self, op: ScalarOp, operands: &[Operand]) -> Operand {
         self.g.map(op, operands)
     }
 
     /// `|x| + c`.
-    pub fn positive(&mut self, x: Operand, c: f64) -> Operand {
+    pub(in crate::testing) fn positive(&mut self, x: Operand, c: f64) -> Operand {
         let size = self.map(ScalarOp::Abs, &[x]);
         let c = self.g.fill_like(x, c);
         self.map(ScalarOp::Add, &[size, c])
@@ -256,7 +253,7 @@ impl Make {
     // ---- the end ----
 
     /// Adds a loss of the last values, and an optimizer for every parameter that it depends on.
-    pub fn train(&mut self, optimizer: u8) {
+    pub(in crate::testing) fn train(&mut self, optimizer: u8) {
         let params: Vec<Operand> = self
             .g
             .inputs()
@@ -290,14 +287,14 @@ impl Make {
 
     fn kind_of(&self, o: Operand) -> Option<InputKind> {
         match &self.g.node(o.node).op {
-            latentc_ir::ops::Op::Input(i) => Some(i.kind),
+            crate::ops::Op::Input(i) => Some(i.kind),
             _ => None,
         }
     }
 
     /// Plain steps, momentum, or steps divided by a running size of the gradient.
     fn update(&mut self, p: Operand, gradient: Operand, optimizer: u8) {
-        let latentc_ir::ops::Op::Input(input) = self.g.node(p.node).op.clone() else { return };
+        let crate::ops::Op::Input(input) = self.g.node(p.node).op.clone() else { return };
         let gradient = self.g.densify(gradient);
         let shape = self.shape(p);
         let by = match optimizer {
@@ -334,7 +331,7 @@ impl Make {
         floats.take(4).collect()
     }
 
-    pub fn finish(mut self) -> RandomGraph {
+    pub(in crate::testing) fn finish(mut self) -> RandomGraph {
         if self.g.outputs.is_empty() {
             let sinks = self.sinks();
             let last = self.pool.last().cloned();

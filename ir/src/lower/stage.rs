@@ -24,6 +24,8 @@ fn panel_of(cx: &Cx) -> i64 {
 /// Declares the local buffers of what is kept, and of reductions where rows are tiled.
 pub(super) fn declare(cx: &mut Cx, plan: &mut Plan) -> Result<(), LowerError> {
     let tiled = plan.tile > 1;
+    // A product walks its rows by run-time positions, also where a schedule gives it tiles of one row.
+    let walked = plan.members.iter().any(|m| matches!(m.role, Role::Product | Role::OuterProduct));
     for m in &plan.members {
         let scalar_kept = tiled && m.role == Role::RowReduce;
         if !(m.kept || scalar_kept) {
@@ -34,7 +36,7 @@ pub(super) fn declare(cx: &mut Cx, plan: &mut Plan) -> Result<(), LowerError> {
             Some(d) => d.as_const().ok_or_else(|| cx.fault("a kept value of run-time width"))?,
         };
         let dtype = cx.dtype(m.value);
-        let registers = !tiled && m.role == Role::Edges && width <= panel_of(cx);
+        let registers = !tiled && !walked && m.role == Role::Edges && width <= panel_of(cx);
         let space = if registers { Space::Register } else { Space::Stack };
         let name = format!("k{}", m.value.node.index());
         let buf = cx.k.buffer(name, dtype, width * plan.tile, space);

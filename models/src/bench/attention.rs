@@ -1,6 +1,6 @@
 //! Attention.
 
-use super::forward::forward;
+use super::forward::{forward, forward_backward};
 use super::{Prepared, Workload};
 use crate::common::run::ModelError;
 use latentc::prelude::*;
@@ -33,5 +33,15 @@ pub(super) const WORKLOADS: &[Workload] = &[
         flops: 4.0 * (32 * 2048 * 128) as f64,
         bytes: 8.0 * (32 * 2048 * 128) as f64,
         prepare: |o| attention(o, &[1, 32, 1, 128], &[1, 32, 2048, 128]),
+    },
+    Workload {
+        name: "attn_4x12x512x64_fwdbwd",
+        about: "4 times 12 heads of 512 positions, 64 wide, and the derivatives",
+        flops: 14.0 * (48_usize * 512 * 512 * 64) as f64,
+        bytes: 0.0,
+        prepare: |o| {
+            let heads: &[usize] = &[4, 12, 512, 64];
+            forward_backward(o, &[heads; 3], heads, |_, x| x[0].attention(x[1], x[2], Attention::default()))
+        },
     },
 ];

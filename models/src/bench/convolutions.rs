@@ -1,7 +1,7 @@
 //! Convolutions.
 
 use super::Workload;
-use super::forward::forward;
+use super::forward::{forward, forward_backward};
 use latentc::Window;
 
 /// Operations of a 3x3 convolution of `channels` to as many on a square image.
@@ -59,6 +59,16 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bytes: 0.0,
         prepare: |o| {
             forward(o, &[&[1, 16, 16, 32, 32], &[32, 16, 3, 3, 3]], |_, x| x[0].conv(x[1], &three(3), 1))
+        },
+    },
+    Workload {
+        name: "conv3x3_8x64x32x32_fwdbwd",
+        about: "3x3, 64 channels to 64, 32 times [32, 32], and its derivatives",
+        flops: 3.0 * 32.0 * square(64, 32),
+        bytes: 0.0,
+        prepare: |o| {
+            let images: &[usize] = &[32, 64, 32, 32];
+            forward_backward(o, &[images, &[64, 64, 3, 3]], images, |_, x| x[0].conv(x[1], &three(2), 1))
         },
     },
 ];

@@ -52,6 +52,13 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bytes: 0.0,
         prepare: attention,
     },
+    Workload {
+        name: "gat_segsoftmax_fwdbwd",
+        about: "graph attention of one head, and its derivatives",
+        flops: 6.0 * EDGE_ENDS * 64.0,
+        bytes: 0.0,
+        prepare: attention_forward_backward,
+    },
 ];
 
 /// Interactions of users and items that are drawn in proportion to `1 / (rank + 20)^0.75`, ranks at random;
@@ -181,20 +188,46 @@ pub(super) fn spmm_forward_backward(options: &Options) -> Result<Prepared, Model
     Ok(ready.forward())
 }
 
-pub(super) fn attention(options: &Options) -> Result<Prepared, ModelError> {
-    let program = program("attention", |g| {
-        let x = g.input("x", DType::F32, [NODES, 64]);
-        let [a, b] = ["a", "b"].map(|name| g.input(name, DType::F32, [64, 1]));
-        let adj = adjacency(g);
-        let scores = adj.additive_scores(x.matmul(a), x.matmul(b), 0.2);
-        g.output("y", adj.attend(scores, x.reshape([NODES, 1, 64])));
-    })?;
-    let mut ready = ready(&program, options)?;
+/// Scores of entries by two vectors, their softmax by rows, weighted sums.
+fn attended<'g>(g: &'g Scope, [x, a, b]: [Tensor<'g>; 3]) -> Tensor<'g> {
+    let adj = adjacency(g);
+    let scores = adj.additive_scores(x.matmul(a), x.matmul(b), 0.2);
+    adj.attend(scores, x.reshape([NODES, 1, 64])).reshape([NODES, 64])
+}
+
+fn attention_inputs(g: &Scope) -> [Tensor<'_>; 3] {
+    let [a, b] = ["a", "b"].map(|name| g.input(name, DType::F32, [64, 1]));
+    [g.input("x", DType::F32, [NODES, 64]), a, b]
+}
+
+fn attention_ready(program: &Program, options: &Options) -> Result<Ready, ModelError> {
+    let mut ready = ready(program, options)?;
     ready.set_normal("x")?;
     for name in ["a", "b"] {
         let values: Vec<f32> = (0..64).map(|_| ready.draw.normal() as f32).collect();
         ready.session.set(name, &[64, 1], &values)?;
     }
+    Ok(ready)
+}
+
+pub(super) fn attention(options: &Options) -> Result<Prepared, ModelError> {
+    let program = program("attention", |g| g.output("y", attended(g, attention_inputs(g))))?;
+    Ok(attention_ready(&program, options)?.forward())
+}
+
+pub(super) fn attention_forward_backward(options: &Options) -> Result<Prepared, ModelError> {
+    let program = program("attention_forward_backward", |g| {
+        let given = attention_inputs(g);
+        let gradient = g.input("gradient", DType::F32, [NODES, 64]);
+        let y = attended(g, given);
+        let found = g.vjp(y, gradient, given);
+        for (name, gradient) in ["dx", "da", "db"].into_iter().zip(found) {
+            g.output(name, gradient);
+        }
+        g.output("y", y);
+    })?;
+    let mut ready = attention_ready(&program, options)?;
+    ready.set_normal("gradient")?;
     Ok(ready.forward())
 }
 

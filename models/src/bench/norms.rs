@@ -1,7 +1,7 @@
 //! Norms, chains of functions, reductions: work that memory limits.
 
 use super::Workload;
-use super::forward::forward;
+use super::forward::{forward, forward_backward};
 use latentc::prelude::*;
 
 /// Bytes of reading and writing so many floats once.
@@ -93,5 +93,35 @@ pub(super) const WORKLOADS: &[Workload] = &[
         flops: 0.0,
         bytes: REDUCED,
         prepare: |o| forward(o, &[&[SIDE, SIDE]], |_, x| x[0].max(1)),
+    },
+    Workload {
+        name: "softmax_8192x1024_fwdbwd",
+        about: "softmax of rows, and its derivative",
+        flops: 0.0,
+        bytes: 2.5 * once(8192 * 1024),
+        prepare: |o| forward_backward(o, &[&[8192, 1024]], &[8192, 1024], |_, x| x[0].softmax()),
+    },
+    Workload {
+        name: "layernorm_8192x768_fwdbwd",
+        about: "layer norm of rows, with scale and bias, and its derivatives",
+        flops: 0.0,
+        bytes: 2.5 * once(8192 * 768),
+        prepare: |o| {
+            forward_backward(o, &[&[8192, 768], &[768], &[768]], &[8192, 768], |_, x| {
+                x[0].layer_norm(-1, 1e-5) * x[1] + x[2]
+            })
+        },
+    },
+    Workload {
+        name: "groupnorm_silu_8x320x64x64_fwdbwd",
+        about: "silu of the norm of 32 groups of channels of [8, 320, 64, 64], and its derivatives",
+        flops: 0.0,
+        bytes: 2.5 * once(8 * 320 * 64 * 64),
+        prepare: |o| {
+            let image: &[usize] = &[8, 320, 64, 64];
+            forward_backward(o, &[image, &[320], &[320]], image, |_, x| {
+                x[0].group_norm(32, x[1], x[2], 1e-5).silu()
+            })
+        },
     },
 ];

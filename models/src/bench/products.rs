@@ -1,7 +1,7 @@
 //! Matrix products.
 
 use super::Workload;
-use super::forward::forward;
+use super::forward::{forward, forward_backward};
 use latentc::prelude::*;
 
 const fn flops(m: usize, n: usize, k: usize) -> f64 {
@@ -60,6 +60,17 @@ pub(super) const WORKLOADS: &[Workload] = &[
         bytes: bytes(512, 3072, 768),
         prepare: |o| {
             forward(o, &[&[512, 768], &[3072, 768], &[3072]], |_, x| {
+                (x[0].matmul(x[1].permute([1, 0])) + x[2]).gelu()
+            })
+        },
+    },
+    Workload {
+        name: "gemm_bias_gelu_fwdbwd",
+        about: "the same, and its derivatives",
+        flops: 3.0 * flops(512, 3072, 768),
+        bytes: 0.0,
+        prepare: |o| {
+            forward_backward(o, &[&[512, 768], &[3072, 768], &[3072]], &[512, 3072], |_, x| {
                 (x[0].matmul(x[1].permute([1, 0])) + x[2]).gelu()
             })
         },

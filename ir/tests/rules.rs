@@ -166,7 +166,7 @@ const TABLE: &[(&str, Write)] = &[
         c.g.map(ScalarOp::Add, &[v, w])
     }),
     ("a scatter to segments is their sum", |c| {
-        let rows = 1 + c.below(5) as usize;
+        let rows = 1 + c.below(5);
         let csr = c.pattern(rows, false);
         let nnz = c.g.csr(csr).nnz.clone();
         let by_row = c.one_in(2);

@@ -221,7 +221,8 @@ fn best_items_of(leave_out: bool) {
 fn convolutions() {
     let w = |kernel: &[i64]| Window::new(kernel.iter().copied());
     // Images, groups, filters and channels of a group, sizes, window.
-    let cases: Vec<(usize, i64, usize, usize, &[usize], Window)> = vec![
+    type Shape<'a> = (usize, i64, usize, usize, &'a [usize], Window);
+    let cases: Vec<Shape> = vec![
         (1, 1, 1, 1, &[1], w(&[1])),
         (2, 1, 7, 3, &[5, 7], w(&[1, 1])),
         (2, 1, 3, 2, &[5, 9], w(&[3, 3]).with_pads([1, 1])),

@@ -105,7 +105,7 @@ mod memory {
         for name in ["w0", "w5", "w11"] {
             close(&plain.1.get(name).unwrap().to_f64(), &within.1.get(name).unwrap().to_f64(), 1e-6);
         }
-        let refused = plan(&deep(2, SIZES, false), Some(VALUE)).err().expect("too little");
+        let refused = plan(&deep(2, SIZES, false), Some(VALUE)).expect_err("too little");
         let message = refused.message;
         assert!(message.starts_with("`deep` needs ") && message.ends_with("are allowed"), "{message}");
     }

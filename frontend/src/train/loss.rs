@@ -99,7 +99,7 @@ pub fn linear_cross_entropy<'g>(
 /// use latentc::prelude::*;
 ///
 /// let step = program("contrast", |g| {
-///     let views = ["a", "b"].map(|name| g.params().table(name, [64, 8], init::normal(0.1)).all(g).normalize_rows());
+///     let views = ["a", "b"].map(|name| g.params().table(name, [64, 8], init::normal(0.1)).all(g).normalize_rows(1e-12));
 ///     let loss = InfoNce::new(0.2).two_sided(views[0], views[1]);
 ///     g.minimise(loss, Adam::new(1e-3));
 ///     g.output("loss", loss);

@@ -7,7 +7,7 @@ use super::{Job, LowerError, Lowered};
 use crate::dim::Dim;
 use crate::graph::Operand;
 use crate::nest::build::load;
-use crate::nest::{AxisKind, Index, Space};
+use crate::nest::{AxisKind, Expr, Index, Space};
 use crate::scalar::ReduceOp;
 use crate::types::Shape;
 
@@ -21,10 +21,12 @@ pub(super) fn lower(job: &Job, out: Operand, op: ReduceOp, axes: &[usize]) -> Re
     let from = job.graph.shape_of(x);
     let last = from.len().saturating_sub(1);
     let beside = from.last().is_some_and(|n| n.as_const().is_none_or(|n| n > 1)) && !axes.contains(&last);
-    if beside {
-        columns(&mut cx, x, out, op, axes, &from)?;
-    } else {
-        elements(&mut cx, x, out, op, axes, &from)?;
+    let lanes = i64::from(cx.target.lanes);
+    let long = from.last().is_some_and(|n| n.as_const().is_none_or(|n| n >= lanes));
+    match () {
+        () if beside => columns(&mut cx, x, out, op, axes, &from)?,
+        () if long && axes.contains(&last) => lanewise(&mut cx, x, out, op, axes, &from)?,
+        () => elements(&mut cx, x, out, op, axes, &from)?,
     }
     Ok(Lowered { calls: vec![cx.finish()], temps: vec![] })
 }
@@ -52,6 +54,52 @@ fn elements(
         cx.store(out, &at, as_type(load(acc, 0), sum, dtype))
     })
 }
+
+/// Every element of the result by itself, its terms along the last axis in vectors: a partial result a lane, added up by
+/// halves, and what no vector holds one by one.
+fn lanewise(
+    cx: &mut Cx,
+    x: Operand,
+    out: Operand,
+    op: ReduceOp,
+    axes: &[usize],
+    from: &Shape,
+) -> Result<(), LowerError> {
+    let dtype = cx.dtype(out);
+    let sum = sum_type(dtype);
+    let lanes = cx.target.lanes;
+    let wide = i64::from(lanes);
+    let acc = cx.k.buffer("acc", sum, wide, Space::Register);
+    let one = cx.k.buffer("one", sum, 1, Space::Register);
+    let to = cx.graph.shape_of(out);
+    let lead = from.len() - 1;
+    let end = cx.dim(&from[lead]);
+    let vectors = end.clone().floor_div(wide);
+    let main = vectors.clone() * wide;
+    positions(cx, &to, |cx, at| {
+        cx.k.fill(acc, op.identity(sum));
+        cx.k.fill(one, op.identity(sum));
+        over(cx, &from[..lead], kept(lead, axes, &at), &mut |cx, index| {
+            cx.serial("v", (Index::Const(0), vectors.clone()), 1, VECTORS, |cx, v| {
+                cx.loop_("l", (Index::Const(0), Index::Const(wide)), 1, AxisKind::Vector(lanes), |cx, l| {
+                    let e = cx.summand(x, &[index, &[v * wide + l.clone()]].concat())?;
+                    cx.k.accumulate(op, acc, l, e);
+                    Ok(())
+                })
+            })?;
+            cx.serial("c", (main.clone(), end.clone()), 1, REST, |cx, c| {
+                let e = cx.summand(x, &[index, &[c]].concat())?;
+                cx.k.accumulate(op, one, 0, e);
+                Ok(())
+            })
+        })?;
+        cx.k.accumulate(op, one, 0, Expr::Lanes { op, buf: acc });
+        cx.store(out, &at, as_type(load(one, 0), sum, dtype))
+    })
+}
+
+const VECTORS: &str = "vectors of a row come one after the other";
+const REST: &str = "elements of a row that fill no vector";
 
 /// Elements side by side along the last axis, which is kept: a block of them at a time, in vectors.
 fn columns(
